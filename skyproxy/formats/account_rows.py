@@ -101,6 +101,15 @@ NO_CREDIT: tuple[Row, ...] = (
         403,
         pattern=text(r"^workspace (?:daily |weekly |monthly |lifetime )?budget of .{1,40} exceeded"),
     ),
+    Row(
+        ErrorKind.NO_CREDIT,
+        "https://www.developersdigest.tech/errors/api/openrouter/403-budget-limit-exceeded",
+        code=(
+            "limit_source.openrouter_guardrail_budget",
+            "limit_source.openrouter_workspace_budget",
+            "limit_source.openrouter_key_limit",
+        ),
+    ),
     # By what it is called: its words are in the language of who asks, and its status is a bad key's.
     Row(ErrorKind.NO_CREDIT, _OPENCODE, status=401, type=("creditserror", "monthlylimiterror", "userlimiterror")),
     Row(

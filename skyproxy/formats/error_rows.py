@@ -17,12 +17,15 @@ _ANTHROPIC = "https://docs.anthropic.com/en/api/errors"
 _GOOGLE = "https://ai.google.dev/gemini-api/docs/troubleshooting"
 _GROQ = "https://console.groq.com/docs/errors"
 _OPENROUTER = "https://openrouter.ai/docs/client-sdks/python/components/apierrortype"
+_OPENROUTER_LIMITS = "https://github.com/OpenRouterTeam/docs/blob/main/api_reference/limits.mdx"
 _ZAI = "https://docs.z.ai/api-reference/api-code"
 _MINIMAX = "https://platform.minimax.io/docs/api-reference/errorcode"
 
 ROWS: tuple[Row, ...] = (
     # Too long. First, since it comes under 400, 413, 429 and 500, and never helps to send again.
     *TOO_LONG,
+    # What is asked at the same time may cost more than there is, though all of it one after another does not.
+    Row(ErrorKind.RATE, _OPENROUTER_LIMITS, code=("limit_source.openrouter_in_flight_budget",)),
     # No money. Much of it comes as 429, and asking again costs three requests for nothing.
     *NO_CREDIT,
     *REGION,

@@ -184,4 +184,9 @@ TOO_LONG: tuple[Row, ...] = (
         402,
         pattern=text(r"requested up to \d+ tokens, but can only afford \d{4}"),
     ),
+    Row(
+        ErrorKind.CONTEXT_LENGTH,
+        "https://github.com/OpenRouterTeam/docs/blob/main/api_reference/limits.mdx",
+        code=("reason.weight_exceeds_budget",),
+    ),
 )

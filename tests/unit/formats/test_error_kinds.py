@@ -288,6 +288,19 @@ BODIES: list[tuple[str, int, Any, ErrorKind]] = [
         code="spend_limit_reached"), ErrorKind.NO_CREDIT),
     ("openrouter", 403, _error("Workspace monthly budget of $500.00 exceeded. Contact your workspace admin.",
         code=403), ErrorKind.NO_CREDIT),
+    ("openrouter", 402, _error("This request would exceed your available credits given your current in-flight "
+        "requests. Retry after in-flight requests settle, or add credits.", code=402, metadata={"reason":
+        "in_flight_budget_exhausted", "limit_source": "openrouter_in_flight_budget"}), ErrorKind.RATE),
+    ("openrouter", 402, _error("This request's maximum cost exceeds your available credits. Add credits, or lower "
+        "max_tokens or prompt size.", code=402, metadata={"reason": "weight_exceeds_budget", "limit_source":
+        "openrouter_credits"}), ErrorKind.CONTEXT_LENGTH),
+    ("openrouter", 402, _error("Insufficient credits.", code=402, metadata={"limit_source": "openrouter_credits"}),
+        ErrorKind.NO_CREDIT),
+    *[
+        ("openrouter", 403, _error("Budget limit exceeded", code=403, metadata={"limit_source": source, "resets_at":
+            None}), ErrorKind.NO_CREDIT)
+        for source in ("openrouter_guardrail_budget", "openrouter_workspace_budget", "openrouter_key_limit")
+    ],
     ("openai", 401, _anthropic("MonthlyLimitError", "Your workspace has reached its monthly spending limit of $30. "
         "Manage your limits here: https://opencode.ai/workspace/x/billing"), ErrorKind.NO_CREDIT),
     ("openai", 401, _anthropic("CreditsError", "余额不足。请在此处管理您的计费"), ErrorKind.NO_CREDIT),
