@@ -50,8 +50,8 @@ class ErrorBody:
 
     :ivar message: in the provider's words, whole, as Unicode; empty if it has none.
     :ivar status: Google's, such as ``INVALID_ARGUMENT``.
-    :ivar reasons: from the error's details, and its inner errors; what a field such as
-        OpenRouter's ``error_type`` calls it, with that field's name and a dot before it.
+    :ivar reasons: from the error's details, and its inner errors; and what a field such as OpenRouter's ``error_type``
+        calls it, with that field's name and a dot before.
     :ivar retry_delay: seconds, from Google's RetryInfo.
     :ivar headers: those that OpenRouter repeats in the body, or puts there alone.
     :ivar value: the error's object as it came; None if there is none.
@@ -241,9 +241,10 @@ def _reasons(outer: dict[str, Any], inner: dict[str, Any], details: list[dict[st
         if isinstance(each, dict) and isinstance(kind := each.get("error_type"), str):
             yield f"error_type.{kind}"
     metadata = inner.get("metadata")
-    for name in ("limit_source", "reason") if isinstance(metadata, dict) else ():
-        if isinstance(said := metadata.get(name), str):
-            yield f"{name}.{said}"
+    if isinstance(metadata, dict):
+        for name in ("limit_source", "reason"):
+            if isinstance(said := metadata.get(name), str):
+                yield f"{name}.{said}"
     for each in details:
         if isinstance(each.get("reason"), str):
             yield each["reason"]
