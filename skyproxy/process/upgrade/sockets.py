@@ -8,12 +8,20 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 from twisted.internet.unix import Port as UnixPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.lockfile import FilesystemLock
 from zope.interface import directlyProvides, providedBy
+
+_ALL = frozenset({"0.0.0.0", "::"})
+"""Hosts that stand for all addresses."""
+
+
+class HeldByTheOld(Exception):
+    """A port cannot be had, for the old process has it at another address. The text says so, and what to do."""
 
 
 class Inherited:
@@ -26,6 +34,7 @@ class Inherited:
     def __init__(self, sockets: Iterable[tuple[str, socket.socket]]) -> None:
         self._sockets = list(sockets)
         self._locked: list[Any] = []
+        self._addresses = [name for name in (_name(each) for _, each in self._sockets) if isinstance(name, tuple)]
 
     def take(self, endpoint: str, address: Any = None) -> socket.socket | None:
         """The socket of *endpoint*, or of *address*, once."""
@@ -50,6 +59,18 @@ class Inherited:
     def around(self, reactor: Any, endpoint: str) -> Any:
         """*reactor*, which makes no socket for *endpoint* if there is one."""
         return _Inheriting(reactor, endpoint, self)
+
+    def refuse(self, host: str, port: int) -> None:
+        """Say why *port* of *host* is in use, if it is for a socket that the old process has.
+
+        :raise HeldByTheOld: it is: no other one can listen at all addresses while it listens at one, nor the other way.
+        """
+        for old, number in self._addresses:
+            if number == port and old != host and not _ALL.isdisjoint((old, host)):
+                raise HeldByTheOld(
+                    f"the old process listens at port {port} of {old} until it ends, and no other one can listen at "
+                    f"{host} meanwhile: to change that takes a restart"
+                )
 
     def lock_later(self, port: Any) -> None:
         """*port* has a socket file whose lock is still the old process's."""
@@ -95,7 +116,11 @@ class _Inheriting:
         """As of IReactorTCP."""
         found = self._inherited.take(self._endpoint, (interface or "0.0.0.0", port))
         if found is None:
-            return self._reactor.listenTCP(port, factory, backlog, interface)
+            try:
+                return self._reactor.listenTCP(port, factory, backlog, interface)
+            except CannotListenError:
+                self._inherited.refuse(interface or "0.0.0.0", port)
+                raise
         listening = _BoundPort(port, factory, backlog, interface, self._reactor)
         listening.bound = found
         listening.startListening()

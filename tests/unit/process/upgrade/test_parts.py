@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import skipUnless
 
-from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.error import CannotListenError, ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -26,7 +26,7 @@ from skyproxy.process.upgrade.changes import as_plain, from_plain
 from skyproxy.process.upgrade.control import Control, receive_hello, send_hello
 from skyproxy.process.upgrade.pid_file import PidFile
 from skyproxy.process.upgrade.refusing import OF_WINDOWS, why_not
-from skyproxy.process.upgrade.sockets import Inherited
+from skyproxy.process.upgrade.sockets import HeldByTheOld, Inherited
 from skyproxy.process.upgrade.successor import Successor, own_command
 
 POSIX = skipUnless(hasattr(socket, "send_fds"), "sockets are not passed here")
@@ -196,6 +196,22 @@ class InheritedTests(SynchronousTestCase):
         self.assertIsNone(self.inherited.take("tcp:0", ("127.0.0.1", 0)))
         self.assertIs(self.inherited.take("ssl:443:certKey=new.pem", address), self.other)
         self.assertIsNone(self.inherited.take("ssl:443:certKey=new.pem", address))
+
+    def test_a_port_that_the_old_process_has_at_another_address(self) -> None:
+        """Another program is not to be looked for."""
+
+        def listen(*_: Any) -> Any:
+            raise CannotListenError(None, 0, OSError(errno.EADDRINUSE, "Address already in use"))
+
+        port = self.one.getsockname()[1]
+        around = self.inherited.around(SimpleNamespace(listenTCP=listen), f"tcp:{port}")
+        with self.assertRaisesRegex(HeldByTheOld, f"port {port} of 127.0.0.1 until it ends.* takes a restart"):
+            around.listenTCP(port, None)
+        # These are in use for another reason.
+        with self.assertRaises(CannotListenError):
+            around.listenTCP(port, None, 50, "127.0.0.2")
+        with self.assertRaises(CannotListenError):
+            around.listenTCP(1, None)
 
     def test_what_nobody_wants_is_closed(self) -> None:
         self.inherited.take("tcp:0")
