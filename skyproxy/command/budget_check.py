@@ -61,7 +61,7 @@ def costly_step_downs(config: Config) -> Iterator[str]:
         if cost or (cost is None and first.provider.dialect != "local"):
             yield (
                 f"{where}: on_budget leads to slot {step.slot}, whose {first.provider.name}:{first.model} is not free: "
-                "what a spent budget has nothing left for is refused there, too"
+                "when the budget is spent, requests are refused there, too"
             )
 
 

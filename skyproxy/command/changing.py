@@ -86,7 +86,7 @@ def profile(name: str | None, dry_run: bool, pid: int | None, as_json: bool) -> 
         if each["name"] != NO_PROFILE or each["text"]:
             click.echo("  ".join(part for part in (each["name"], in_use, each["text"]) if part))
     if not profiles:
-        click.echo("The configuration has no profiles:; see the reference.")
+        click.echo("The configuration has no section `profiles:`. The reference shows one.")
 
 
 @click.command()

@@ -73,7 +73,7 @@ def kept(config: Path | None, period: Period) -> tuple[dict[str, Any], dict[str,
         fail("costs are not kept in a file (proxy: {costs: off}, or the demo), and no skyproxy runs")
     path = next((each for each in places if each.is_file()), None)
     if path is None:
-        fail(f"no costs have been kept yet: they come to {places[0]} when requests do")
+        fail(f"no costs have been kept yet: skyproxy writes them to {places[0]} when requests come")
     try:
         file = LedgerFile.for_reading(path, is_alive)
         now = time.time()
@@ -97,7 +97,7 @@ def lines(spent: dict[str, Any], book: dict[str, Any]) -> Iterator[str]:
     yield ""
     for each in spent["unpriced"]:
         count = of_people(each["requests"], "request is", "requests are")
-        yield f"{each['deployment']} has no price: {count} not in these sums. Name it under prices:"
+        yield f"{each['deployment']} has no price: {count} not in these sums. Write its price under prices:"
     hedging = spent["hedging"]
     if hedging["requests"]:
         saved = duration(hedging["seconds_saved_at_least"])

@@ -24,7 +24,10 @@ def print_lines(section: str, name: str, written: Mapping[str, Any], paths: Iter
     """
     place = _place(section, paths)
     if place is not None and _is_written_to(place[0]):
-        fail(f"{_told(section, *place)}, and can have it once: type this without >>, and put the lines below that one")
+        fail(
+            f"{_told(section, *place)}, and a section can stand there once only: type this without >>, and put the "
+            "lines below that one"
+        )
     if not sys.stdout.isatty():
         click.echo()  # the file that they are appended to may end without a line's end
     lines = yaml.safe_dump({section: {name: dict(written)}}, sort_keys=False, default_flow_style=None, width=200)

@@ -41,7 +41,7 @@ def client_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("must be a client's name: up to 64 letters, digits and . _ - @, the first a letter or digit")
     if value in RESERVED:
-        raise ValueError(f"must be another name: {value} stands for who has the key of that name under access:")
+        raise ValueError(f"must be another name: {value} is the name of who has the key of that name under access:")
     if value.startswith(TOKEN_PREFIX):
         raise ValueError(f"must be another name: {TOKEN_PREFIX}… stands for the clients of access.jwt")
     return value
@@ -56,7 +56,7 @@ def key_hash(value: str) -> str:
     if found is None:
         if _OUR_KEY.fullmatch(value.strip()):
             raise ValueError(
-                "must be the key's hash and not the key itself: `skyproxy keys hash` makes one of the other"
+                "must be the key's hash and not the key itself: `skyproxy keys hash` prints the hash of a key"
             )
         raise ValueError("must be sha256: and 64 hexadecimal digits, as `skyproxy keys create NAME --for-file` prints")
     return f"sha256:{found[1].lower()}"
@@ -79,7 +79,7 @@ def _network(value: str) -> str:
 
 def _jwks(value: str) -> str:
     if "://" in value and not value.startswith("https://") and not is_loopback(urlsplit(value).hostname or ""):
-        raise ValueError("must be an https address, or a file: keys that come in clear may be anybody's")
+        raise ValueError("must be an https address, or a file: over plain http, anybody on the way can send other keys")
     return value
 
 
@@ -104,7 +104,7 @@ def _expires(value: Any) -> Any:
     try:
         return value.astimezone(timezone.utc)
     except (OverflowError, OSError, ValueError):
-        raise ValueError("must be a year that calendars have") from None
+        raise ValueError("must be a time between the years 1 and 9999") from None
 
 
 def _hashes(value: Any) -> Any:

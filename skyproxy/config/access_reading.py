@@ -49,7 +49,7 @@ def read_access(
         placed = settings.jwt.model_copy(update={"jwks": str(folder / settings.jwt.jwks)})
         settings = settings.model_copy(update={"jwt": placed})
     if settings.jwt is not None and find_spec("joserfc") is None:
-        problems.append(section.problem(("jwt",), 'needs the extra of tokens: pip install "skyproxy[jwt]"'))
+        problems.append(section.problem(("jwt",), 'needs what is not installed: pip install "skyproxy[jwt]"'))
     clients = section_named(documents, "clients", problems)
     return settings, _clients(clients, settings, slots, providers, problems)
 

@@ -23,7 +23,7 @@ KeyPath = tuple[str, ...]
 
 _KEYS_ARE_TEXTS = "must be a text to be a key here: put it in quotes"
 _AT_TOP = "must be a mapping of keys to values at its top"
-_A_TAG = "begins with !, which YAML takes for a tag, and is none that is known: put it in quotes"
+_A_TAG = "begins with !, which YAML takes for a tag, and nobody knows this one: put it in quotes"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -188,7 +188,11 @@ class _Reading:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, AttributeError, LookupError, ArithmeticError):
             # PyYAML takes an explicit tag at its word: `!!timestamp x`, `!!int ''`, `!!bool x`.
-            words = _A_TAG if node.tag.startswith("!") else "cannot be read as what it looks like: put it in quotes"
+            words = (
+                _A_TAG
+                if node.tag.startswith("!")
+                else "looks like a date, a number or the like, and is none: put it in quotes"
+            )
             self._add(node, path, words)
             return None
         if isinstance(value, int) and not -(2**63) <= value < 2**64:

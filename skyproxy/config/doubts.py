@@ -86,7 +86,7 @@ def _of_place(text: str, path: KeyPath) -> str | None:
     if "," in text.rstrip(",") and last in _NAMES:
         return "has a comma in it: one stands here, and others go into fallbacks"
     if ": " in text and ("fallbacks" in path[-2:] or path[:1] == ("profiles",)):
-        return "has a space behind its colon, which belongs to the model's name for skyproxy: take that away"
+        return "has a space behind its colon, which would be a part of the model's name: take it away"
     return None
 
 

@@ -21,9 +21,12 @@ def doubts_of_keys(providers: Iterable[ProviderConfig], variables: Variables) ->
             hidden = variables.hidden(key.variable)
             if hidden is not None:
                 file, line = hidden
-                yield f"{file}:{line}: {key.variable} is another in the environment, and that one counts."
+                words = "has another value in the environment, which goes before this file"
+                yield f"{file}:{line}: {key.variable} {words}."
 
 
 def _of_another(value: str, provider: ProviderConfig) -> str | None:
     other = of_another(value, provider.base_url)
-    return None if other is None else f"has the form of a key of {other}: put that of provider {provider.name!r} there"
+    return (
+        None if other is None else f"has the form of a key of {other}: put the key of provider {provider.name!r} there"
+    )

@@ -161,7 +161,7 @@ def trouble_with(key: str, provider: Known) -> str | None:
     if any(letter.isspace() for letter in key):
         return "it has a space or a line break in it"
     if not key.isascii() or not key.isprintable():
-        return "it has characters that no key has (quotes that a text editor has made round?)"
+        return "it has characters that no key has (curly quotes of a text editor?)"
     if key[0] in "'\"" or key[-1] in "'\"":
         return "leave out the quotes"
     other = of_key(key)

@@ -80,7 +80,7 @@ def read_token(variables: Variables, problems: list[Problem]) -> SecretStr | Non
     if not value:
         return None
     if not _TOKEN.fullmatch(value):
-        words = "must be 16 letters, digits, - . _ ~ or more, for it stands in an address"
+        words = "must have 16 or more letters, digits, - . _ ~ and nothing else, for it stands in an address"
         problems.append(Problem(place, line, TOKEN_VARIABLE, words))
         return None
     return SecretStr(value)

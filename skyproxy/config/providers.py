@@ -33,7 +33,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("url", "api_base", "api_url", "baseURL", "endpoint", "host"), "unknown key: write base_url"),
     **TIMEOUTS,
     "models": "unknown key: each model takes a slot of its own, which stands under `model_slots:`",
-    **dict.fromkeys(("provider", "model"), "unknown key: this is of a slot, which stands under `model_slots:`"),
+    **dict.fromkeys(("provider", "model"), "unknown key: this belongs to a slot, which stands under `model_slots:`"),
 }
 
 

@@ -123,8 +123,8 @@ class SystemProxies:
             return via(url if "://" in url else f"http://{url}", source), None
         except ValueError:
             return None, (
-                f"The proxy of {source} is not used, for it is none with a URL such as http://proxy.example:3128 "
-                "(SOCKS, and TLS to the proxy itself, are not spoken): its providers are asked directly."
+                f"The proxy of {source} is not used, for its URL is not like http://proxy.example:3128 (skyproxy "
+                "speaks neither SOCKS nor TLS with a proxy): providers are asked directly."
             )
 
 

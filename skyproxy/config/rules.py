@@ -191,7 +191,7 @@ def _endpoints(value: object) -> tuple[str, ...]:
         return on_this_machine(number) if host == "localhost" else (endpoint_of(host, number),)
     if text.lower().startswith(("http://", "https://")):
         raise ValueError(
-            "must be host:port, without what clients add to it; for https it is "
+            "must be host:port, without http:// before it and a path behind it; for https it is "
             "ssl:443:privateKey=key.pem:certKey=chain.pem"
         )
     if _BARE_IPV6.search(text):
@@ -235,7 +235,7 @@ def auth_header(value: str) -> str:
     if not colon or not _TOKEN.fullmatch(field_name) or not _FIELD_VALUE.fullmatch(field_value):
         raise ValueError("must be `Name: value` on one line, in ASCII")
     if field_name.lower() in _OWN_HEADERS:
-        raise ValueError("must not be a header of the connection")
+        raise ValueError("must not be a header that belongs to the connection itself")
     if set(_PLACEHOLDER.findall(field_value)) != {KEY_PLACE}:
         raise ValueError(f"must contain {KEY_PLACE} and no other variable; api_key_env names where the key is")
     return f"{field_name}: {field_value.strip()}"

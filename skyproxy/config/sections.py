@@ -89,7 +89,8 @@ class Section:
             kind = _ENTRIES.get(self.path)
             if kind is not None and key in _OF_ENTRIES:
                 message = (
-                    f"this is of a {kind}, which takes a name: put the name and a colon in a line above, and indent"
+                    f"this belongs to a {kind}, which takes a name: put the name and a colon in a line above, and "
+                    "indent this one"
                 )
             else:
                 message = _no_mapping(value, slot=self.path == ("model_slots",))
@@ -97,7 +98,7 @@ class Section:
             return None
         values = value or {}
         if self.path in _ENTRIES and key in SECTIONS and values and not any(each in values for each in _OF_ENTRIES):
-            problems.append(self.problem((key,), "is a section: begin its line at the left edge, as that of the other"))
+            problems.append(self.problem((key,), "is a section: begin its line at the left edge"))
             return None
         return Section(document, (*self.path, key), values, dict.fromkeys(values, document))
 

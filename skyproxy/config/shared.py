@@ -54,7 +54,7 @@ def store_address(url: str) -> StoreAddress:
     :raise ValueError: it is no such URL. The message has nothing of it.
     """
     if not _VISIBLE_ASCII.fullmatch(url) or "?" in url or "#" in url:
-        raise ValueError(f"{_FORM}; in a user or a password what is no letter or digit is written as %40 for @")
+        raise ValueError(f"{_FORM}; in a user or a password write %40 for @, and other signs likewise")
     scheme, _, rest = url.partition("://")
     if scheme not in _PORTS:
         raise ValueError(_FORM)

@@ -153,7 +153,7 @@ class _EnvFile:
                 value = _unquoted(binding.value.strip())
                 first, other = self.found.get(binding.key, (line, value))
                 if other not in ("", value):
-                    words = f"{binding.key} stands in line {first}, too, and is another there: this one counts"
+                    words = f"{binding.key} has another value in line {first}: the one here counts"
                     self.warnings.append(f"{self.name}:{line}: {words}.")
                 self.found[binding.key] = line, value
             else:

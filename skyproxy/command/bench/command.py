@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     "-d", "--duration", type=click.FloatRange(0.1), default=30.0, show_default=True, help="For how many seconds."
 )
 @click.option("--stream", is_flag=True, help="Ask for streams.")
-@click.option("--rate", type=click.FloatRange(0.001), help="Requests a second, answered or not; else as many as go.")
+@click.option(
+    "--rate", type=click.FloatRange(0.001), help="Requests a second, answered or not; else as many as possible."
+)
 @click.option("--slot", default="default", show_default=True, help="The slot to ask.")
 @click.option("--text", default="Who goes there?", show_default=True, help="What to ask it.")
 @click.option(

@@ -141,7 +141,7 @@ def _key_of(known: Known, *, ask: bool) -> str:
         click.echo(f"The key is taken from {known.variable} of the environment.")
         return there
     if not ask:
-        fail(f"no key for {known.title}: type it into the standard input, with --key-stdin (get one: {known.key_page})")
+        fail(f"no key for {known.title}: pipe it into the standard input, with --key-stdin (get one: {known.key_page})")
     typed: str = click.prompt(f"Key of {known.title} (it is not shown)", hide_input=True)
     return typed.strip()
 

@@ -251,7 +251,7 @@ IN_ENV: tuple[tuple[str, str], ...] = (
     ("OPENROUTER_API_KEY=Authorization: Bearer sk-secret\n", "leave out Authorization: and the word Bearer"),
     ("OPENROUTER_API_KEY={sk-secret}\n", "still to be put there"),
     ("OPENROUTER_API_KEY=sk-or-v1-secretsk-or-v1-secret\n", "stands there twice"),
-    (f"OPENROUTER_API_KEY=gsk_secret{'a1' * 20}\n", "has the form of a key of Groq's: put that of provider"),
+    (f"OPENROUTER_API_KEY=gsk_secret{'a1' * 20}\n", "has the form of a key of Groq's: put the key of provider"),
     (f"OPENROUTER_API_KEY=sky-secret{'a1' * 20}\n", "has the form of a key of skyproxy's own"),
     # Others of the same kinds.
     ("SET OPENROUTER_API_KEY=sk-secret\n", "leave out set"),
@@ -392,7 +392,7 @@ class MistakeTests(SynchronousTestCase):
 
     def test_another_key_in_the_environment(self) -> None:
         _, warnings = self.told(P + S, "OPENROUTER_API_KEY=secret-a\n", {"OPENROUTER_API_KEY": "secret-b"})
-        self.assertIn(".env:1: OPENROUTER_API_KEY is another in the environment", "\n".join(warnings))
+        self.assertIn(".env:1: OPENROUTER_API_KEY has another value in the environment", "\n".join(warnings))
         _, warnings = self.told(P + S, "OPENROUTER_API_KEY=secret-a\n", {"OPENROUTER_API_KEY": "secret-a"})
         self.assertNotIn("another", "\n".join(warnings))
 

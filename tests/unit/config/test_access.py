@@ -96,7 +96,7 @@ access:
     def test_what_is_refused(self) -> None:
         for text, meant in (
             ("clients: {a: {}}", "clients.a.key_hash: is required"),
-            ("clients: {a: {key_hash: sky-abcdefgh}}", "`skyproxy keys hash` makes one of the other"),
+            ("clients: {a: {key_hash: sky-abcdefgh}}", "`skyproxy keys hash` prints the hash of a key"),
             ("clients: {a: {key_hash: sha256:12}}", "must be sha256: and 64 hexadecimal digits"),
             ("clients: {a: {key_hash: []}}", "must be a key's hash"),
             (f"clients: {{a: {{key: x, key_hash: '{HASH}'}}}}", "only the key's hash stands here"),

@@ -144,7 +144,7 @@ class YamlTests(ConfigTestCase):
                       "1" + ":1" * 300 + ".0", "9" * 5000):  # fmt: skip
             (line,) = self.problems_of(PROVIDERS + f"model_slots:\n  s:\n    model: {value}\n    provider: lm\n")[:1]
             self.assertRegex(
-                line, "^proxy.yaml:10: model_slots.s.model: (cannot be read|must be|begins with !)", value[:20]
+                line, "^proxy.yaml:10: model_slots.s.model: (looks like|must be|begins with !)", value[:20]
             )
 
     def test_values_that_are_nothing(self) -> None:
@@ -152,8 +152,8 @@ class YamlTests(ConfigTestCase):
         self.assertEqual(
             [line for line in self.problems_of(PROVIDERS + text) if "unknown key" not in line],
             [
-                "proxy.yaml:9: proxy.a: cannot be read as what it looks like: put it in quotes",
-                "proxy.yaml:10: proxy.b: cannot be read as what it looks like: put it in quotes",
+                "proxy.yaml:9: proxy.a: looks like a date, a number or the like, and is none: put it in quotes",
+                "proxy.yaml:10: proxy.b: looks like a date, a number or the like, and is none: put it in quotes",
                 "proxy.yaml:11: proxy.c: contains half of a surrogate pair, which is no character",
             ],
         )

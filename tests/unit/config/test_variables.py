@@ -48,7 +48,7 @@ class EnvFileTests(ConfigTestCase):
 
     def test_a_name_that_stands_there_twice(self) -> None:
         (told,) = self.told(f"# new\nOPENAI_API_KEY={KEY}\n# old\nOPENAI_API_KEY=sk-2\n")
-        self.assertEqual(told, ".env:4: OPENAI_API_KEY stands in line 2, too, and is another there: this one counts.")
+        self.assertEqual(told, ".env:4: OPENAI_API_KEY has another value in line 2: the one here counts.")
         # A place to fill in, and the same again.
         self.assertEqual(self.told(f"OPENAI_API_KEY=\nOPENAI_API_KEY={KEY}\nOPENAI_API_KEY={KEY}\n"), [])
 
