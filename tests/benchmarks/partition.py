@@ -115,6 +115,10 @@ class Partition(Trial):
         )
         return proxy
 
+    def asks(self, number: int, turn: int) -> int:
+        # One that lacks permits must not hold back those who ask the others.
+        return number % len(self.proxies)
+
     def cut_off(self, ways: range, seconds: float, sides: Sequence[str] = ("near", "far")) -> None:
         """Lose every packet from these *sides* of these *ways* for so long."""
         until = time.monotonic() + seconds
@@ -168,6 +172,7 @@ def main() -> int:
             for seconds in (1.0, 2.0, 6.0, 20.0):
                 for who, ways in (("one is", range(1)), ("all are", range(3))):
                     trial.row(f"{who} cut off for {seconds:g} s", partial(trial.cut_off, ways, seconds), seconds + 10)
+            trial.row("one is cut off for 60 s", partial(trial.cut_off, range(1), 60.0), 70.0)
             for what, side in (("what one says", "near"), ("what one is told", "far")):
                 trial.row(f"{what} is lost for 20 s", partial(trial.cut_off, range(1), 20.0, (side,)), 30.0)
             for who, ways in (("one way", range(1)), ("each way", range(3))):

@@ -60,12 +60,16 @@ class Trial:
         self.answered = self.refused = self.lost = 0
         self.longest = 0.0
 
+    def asks(self, number: int, turn: int) -> int:
+        """Which skyproxy the client *number* asks in its turn."""
+        return (number + turn) % len(self.proxies)
+
     def load(self, number: int) -> None:
         """Ask, one after the other."""
-        for turn in itertools.count(number):
+        for turn in itertools.count():
             if self.over.is_set():
                 return
-            proxy = self.proxies[turn % 3]
+            proxy = self.proxies[self.asks(number, turn)]
             if proxy is None:
                 time.sleep(0.05)
                 continue
