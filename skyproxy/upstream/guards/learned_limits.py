@@ -33,8 +33,7 @@ class Rest(NamedTuple):
 
     :ivar seconds: that are left.
     :ivar doubled: the last rest of those that are doubled each time; 0.0 if a request was taken since.
-    :ivar stated: the provider has said how long. Otherwise the length is a guess, and so is that it was no limit of
-        requests at once.
+    :ivar stated: it is no :attr:`~RateRest.guess`.
     """
 
     seconds: float
@@ -60,6 +59,10 @@ class ConcurrencyMark:
         self.above = 0
         # When background requests need not keep to their part.
         self._tried_from = 0.0
+
+    def above_from(self, now: float) -> float:
+        """From when on a request may go above the mark."""
+        return self.capped_until
 
     def reached_by(self, requests: int) -> bool:
         """Whether one more than *requests* would go above the mark."""
@@ -121,37 +124,39 @@ class RateRest:
     :ivar seconds: of the last rest; 0.0 once a request was taken.
     :ivar until: nothing is sent before this moment.
     :ivar step: requests of which nothing is known yet that may be under way; 0: any number.
+    :ivar guess: it may have been no rate limit that was met, but one of requests at once: the request was alone only as
+        far as one process knows, and the provider has not said how long to rest.
     """
 
-    __slots__ = ("_known_until", "_proven", "seconds", "step", "until")
+    __slots__ = ("_known_until", "_proven", "guess", "seconds", "step", "until")
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.until = 0.0
         self._known_until = 0.0
         self.step = 0
+        self.guess = False
         self._proven = 0
 
-    def met(self, now: float) -> None:
+    def met(self, now: float, *, guess: bool = False) -> None:
         """A rate limit was met."""
         self.seconds = min(self.seconds * 2, LONGEST_SECONDS) or FIRST_REST_SECONDS
-        self.begin(now, self.seconds)
+        self.begin(now, self.seconds, guess=guess)
 
-    def begin(self, now: float, seconds: float) -> None:
+    def begin(self, now: float, seconds: float, *, guess: bool = False) -> None:
         """Rest for *seconds*, an hour at most, if no longer rest is under way; then begin with one request."""
-        self.until = max(self.until, now + min(seconds, LONGEST_STATED_SECONDS))
+        until = now + min(seconds, LONGEST_STATED_SECONDS)
+        if until >= self.until:
+            self.until, self.guess = until, guess
         self.step = 1
         self._proven = 0
 
-    def news(self, now: float, *, stated: bool) -> Rest | None:
-        """What other processes should know now; None: they know it.
-
-        :param stated: the provider has said how long it is.
-        """
+    def news(self, now: float) -> Rest | None:
+        """What other processes should know now; None: they know it."""
         if self.until - max(self._known_until, now) <= TOLD_AGAIN_SECONDS:
             return None
         self._known_until = self.until
-        return Rest(self.until - now, self.seconds, stated)
+        return Rest(self.until - now, self.seconds, not self.guess)
 
     def take_back(self) -> None:
         """It was no rate limit that was met."""
@@ -161,7 +166,7 @@ class RateRest:
     def hear(self, now: float, rest: Rest) -> None:
         """Another process has found out *rest*."""
         self.seconds = max(self.seconds, rest.doubled)
-        self.begin(now, rest.seconds)
+        self.begin(now, rest.seconds, guess=not rest.stated)
         self._known_until = max(self._known_until, now + rest.seconds)
 
     def taken(self) -> None:

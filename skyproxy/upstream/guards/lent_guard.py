@@ -61,22 +61,16 @@ class LentMark(ConcurrencyMark):
     :ivar learned: units that this process has added to the mark of all; less than 0: taken from it.
     """
 
-    __slots__ = ("_capped_until", "_link", "_seconds", "learned")
+    __slots__ = ("_link", "_seconds", "learned")
 
     def __init__(self, seconds: Callable[[], float], link: MarkLink) -> None:
         self._seconds = seconds
         self._link = link
-        self._capped_until = 0.0
         self.learned = 0
         super().__init__()
 
-    @property
-    def capped_until(self) -> float:
-        return self._seconds() + LOOK_SECONDS if self._leased else self._capped_until
-
-    @capped_until.setter
-    def capped_until(self, moment: float) -> None:
-        self._capped_until = moment
+    def above_from(self, now: float) -> float:
+        return now + LOOK_SECONDS if self._leased else self.capped_until
 
     @property
     def _leased(self) -> bool:
@@ -111,7 +105,7 @@ class LentMark(ConcurrencyMark):
 
     def taken(self, others: int) -> None:
         # Nothing has gone above the mark while it was capped: what was beside has been refused since.
-        above = not self._leased and self._seconds() >= self._capped_until
+        above = not self._leased and self._seconds() >= self.capped_until
         if above and (before := self.value) is not None:
             super().taken(others)
             self._set(before, self.value or 0)
@@ -177,14 +171,10 @@ class LentGuard(RateGuard):
         link: MarkLink,
         waiting: Callable[[], tuple[int, int]],
     ) -> None:
-        super().__init__(clock, changed, met, self._tell_rest)
-        self._tell_others = tell
+        super().__init__(clock, changed, met, tell)
         self._link = link
         self._waiting = waiting
         self._mark: LentMark = LentMark(clock.seconds, link)
-        # Whether the rest is a guess of one that was alone, here or in the process that told of it.
-        self._guessed = False
-        self._was_marked = False
 
     def demand(self) -> MarkDemand:
         """What the requests here use and want."""
@@ -206,16 +196,6 @@ class LentGuard(RateGuard):
         if self._mark.value is not None:
             self._link.changed()
 
-    def _limited_by(self, ticket: Ticket, retry_after: float | None) -> None:
-        self._was_marked, self._guessed = self._mark.value is not None, not retry_after
-        super()._limited_by(ticket, retry_after)
-
-    def _tell_rest(self, rest: Rest | None) -> None:
-        if rest is not None and self._was_marked and self._mark.value is None:
-            # No guess: there was a mark, and this came below it.
-            rest = rest._replace(stated=True)
-        self._tell_others(rest)
-
     # What others have found out.
 
     def hear_rest(self, rest: Rest) -> None:
@@ -223,9 +203,8 @@ class LentGuard(RateGuard):
             # The request that was alone there had others beside it, here.
             self._event = self._sent
             self._mark.met(self._clock.seconds(), self._in_flight)
-            self._note_mark()
+            self._note_met()
             return
-        self._guessed = not rest.stated
         super().hear_rest(rest)
 
     def hear_met(self) -> None:
@@ -233,10 +212,10 @@ class LentGuard(RateGuard):
         self._look(self._clock.seconds())
         self._event = self._sent
         if self._mark.value is None:
-            if self._guessed:
+            if self._rest.guess:
                 self._rest.take_back()
             self._mark.begin(self._in_flight)
-        self._note_mark()
+        self._note_met()
 
     def hear_false(self, *, rest: bool) -> None:
         """The mark was false: what was met is a rate.
@@ -248,12 +227,8 @@ class LentGuard(RateGuard):
         if rest and marked:
             now = self._clock.seconds()
             self._rest.met(now)
-            self._guessed = False
-            news = self._rest.news(now, stated=True)
-            if news is not None:
-                self._tell_others(news)
-        self._note_calm()
-        self._note_mark()
+            self._tell_rest(now)
+        self._note_met()
 
     def lend(self, share: int) -> None:
         """Have so many requests under way at most."""
@@ -264,9 +239,3 @@ class LentGuard(RateGuard):
 
     def discard(self) -> None:
         self._mark.drop()
-
-    def _note_mark(self) -> None:
-        self._note_calm()
-        if self._met is not None:
-            self._met()
-        self._wake()

@@ -16,7 +16,11 @@ from skyproxy.util.deadline import Deadline
 
 
 class Ticket:
-    """One request under way. Its holder must call :meth:`ended`, or :meth:`limited`, at last."""
+    """One request under way. Its holder must call :meth:`ended`, or :meth:`limited`, at last.
+
+    Once a 429 has come, each is *unproven* until its answer begins or a second has passed. If that may be wrong it is
+    *in doubt* from then on: should its 429 come after all, what followed from the proof is void.
+    """
 
     __slots__ = ("_above", "_background", "_doubt", "_guard", "_number", "_others", "_over", "_proven_at")
 
@@ -41,7 +45,8 @@ class Ticket:
         if self in guard._unproven:
             if not sure:
                 self._doubt = (guard._rest.seconds, guard._mark.cap_seconds)
-            guard._prove(self)
+            guard._taken(self)
+            guard._wake()
         elif self._doubt and sure:
             self._doubt = None
 
@@ -91,8 +96,7 @@ class RateGuard:
         self._tell = tell
         self.calm = True
         self._in_flight = self._in_background = 0
-        self._sent = 0
-        self._limited = 0
+        self._sent = self._limited = 0
         # Number of the last request that was sent before the last 429 that counted: all up to it are of that event.
         self._event = 0
         # Those sent since the first 429 of which is not known yet whether they are taken, oldest first.
@@ -120,8 +124,9 @@ class RateGuard:
         if rest.step and len(self._unproven) >= rest.step:
             again = self._oldest_proven_at()
         if mark.reached_by(self._in_flight):
-            if mark.capped_until > now:
-                again = max(again, mark.capped_until)
+            above_from = mark.above_from(now)
+            if above_from > now:
+                again = max(again, above_from)
             elif mark.above:
                 again = max(again, self._oldest_proven_at())
         if background:
@@ -166,8 +171,7 @@ class RateGuard:
 
     def statistics(self) -> RateGuardStatistics:
         """The state at this moment."""
-        mark = self.mark
-        return RateGuardStatistics(self.rest, mark, self._in_flight, len(self._unproven), self._limited)
+        return RateGuardStatistics(self.rest, self.mark, self._in_flight, len(self._unproven), self._limited)
 
     # What becomes of requests.
 
@@ -180,10 +184,6 @@ class RateGuard:
             ticket._above = True
             self._mark.above += 1
 
-    def _prove(self, ticket: Ticket) -> None:
-        self._taken(ticket)
-        self._wake()
-
     def _ended(self, ticket: Ticket) -> None:
         self._forget(ticket)
         self._wake()
@@ -192,7 +192,6 @@ class RateGuard:
         self._in_flight -= 1
         self._in_background -= ticket._background
         self._forget(ticket)
-        self.calm = False
         now = self._clock.seconds()
         self._look(now)
         self.calm = False
@@ -207,18 +206,18 @@ class RateGuard:
             if self._mark.is_limit(ticket._others, others):
                 self._mark.met(now, others)
             else:
+                # Below a mark it was a rate for sure.
+                self._rest.met(now, guess=self._mark.value is None)
                 self._mark.forget()
-                self._rest.met(now)
         if retry_after is not None and retry_after > 0:
             self._rest.begin(now, retry_after)
-        if self._tell is not None:
-            rest = self._rest.news(now, stated=now + (retry_after or 0.0) >= self._rest.until)
-            if rest is not None:
-                self._tell(rest)
-        self._note_calm()
-        if self._met is not None:
-            self._met()
-        self._wake()
+        self._tell_rest(now)
+        self._note_met()
+
+    def _tell_rest(self, now: float) -> None:
+        rest = self._rest.news(now)
+        if rest is not None and self._tell is not None:
+            self._tell(rest)
 
     def discard(self) -> None:
         """It is not asked any more."""
@@ -236,14 +235,17 @@ class RateGuard:
         self._look(now)
         self._event = self._sent
         self._rest.hear(now, rest)
-        self.calm = False
-        if self._met is not None:
-            self._met()
-        self._wake()
+        self._note_met()
 
     def hear_taken(self) -> None:
         """A request was taken there: the next rest is short again."""
         self._rest.seconds = 0.0
+
+    def _note_met(self) -> None:
+        self._note_calm()
+        if self._met is not None:
+            self._met()
+        self._wake()
 
     def _note_calm(self) -> None:
         self.calm = self._mark.value is None and not self._rest.step
@@ -291,9 +293,8 @@ class RateGuard:
     # Requests that wait.
 
     def _wake(self) -> None:
-        if not self._asked:
-            return
-        self._asked = False
-        self._next_look.stop()
-        if self._changed is not None:
-            self._changed()
+        if self._asked:
+            self._asked = False
+            self._next_look.stop()
+            if self._changed is not None:
+                self._changed()

@@ -187,6 +187,12 @@ class LentGuardTests(SynchronousTestCase):
         self.guard.hear_met()
         self.assertEqual(self.guard.rest, 5.0)
 
+    def test_a_guess_takes_nothing_from_a_rest_that_is_stated(self) -> None:
+        self.guard.hear_rest(Rest(20.0, 0.5, stated=True))
+        self.guard.hear_rest(Rest(0.5, 0.5, stated=False))
+        self.guard.hear_met()
+        self.assertEqual(self.guard.rest, 20.0)
+
     def test_one_that_was_alone_elsewhere_had_these_beside_it(self) -> None:
         self.send(2)
         self.guard.hear_rest(Rest(0.5, 0.5, False))
