@@ -16,7 +16,7 @@ from skyproxy.pipeline.proxy import Runtime
 from skyproxy.telemetry.requests.ring import RequestRing
 from skyproxy.telemetry.requests.words import job
 from skyproxy.telemetry.state.slots import hour_span
-from skyproxy.telemetry.state.thresholds import HOUR_SECONDS
+from skyproxy.telemetry.state.thresholds import AHEAD_SECONDS, HOUR_SECONDS
 from skyproxy.telemetry.whatif.profiles import ProfileCost, Use, costs_in_steps, hour_text
 from skyproxy.telemetry.whatif.timings import Deployment
 from skyproxy.web.steps import Steps
@@ -69,6 +69,9 @@ class ProfileCosts:
             if now - at > HOUR_SECONDS:
                 oldest = 1
                 break
+            if at - now > AHEAD_SECONDS:
+                # It was before the clock was set back.
+                continue
             since, oldest = at - record.latency, number
             shared = record.cache in ("hit", "coalesced")
             if record.slot is not None and not shared and (record.tokens is not None or record.outcome == "ok"):

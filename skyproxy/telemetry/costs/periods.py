@@ -41,6 +41,9 @@ def evening(minutes: Iterable[int], now: float) -> int:
     """
     begun: int | None = None
     for minute in minutes:
+        if minute > now // 60:
+            # The clock was set back after it.
+            continue
         if begun is not None and begun - minute > PAUSE_MINUTES:
             break
         begun = minute

@@ -261,7 +261,8 @@ def cost_hour(samples: Sequence[Sample], now: float, since: float | None = None)
 
     :param since: see :func:`hour_span`.
     """
-    lately = [each for each in samples if now - each.at <= limits.HOUR_SECONDS]
+    # Before the clock was set back, others were.
+    lately = [each for each in samples if -limits.AHEAD_SECONDS <= now - each.at <= limits.HOUR_SECONDS]
     if not lately:
         return {}
     span = hour_span(lately[0].at - lately[0].seconds, now, since)

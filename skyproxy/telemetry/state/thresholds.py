@@ -74,6 +74,9 @@ HOUR_SECONDS = 3600.0
 LEAST_SPAN_SECONDS = 60.0
 """Seconds from which on a cost an hour is reckoned."""
 
+AHEAD_SECONDS = 1.0
+"""By which what is over may be ahead of a clock that nobody has set back."""
+
 BETTER_SECONDS = 10.0
 """Between two looks at a slot that both find it better, before that is told. What is worse is told at once."""
 

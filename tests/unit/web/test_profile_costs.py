@@ -117,6 +117,16 @@ class ProfileCostTests(Case):
         # Of a first minute no hour is made of a second.
         self.assertEqual(self.profiles()["cheap"]["cost_hour"], {"USD": 60.0})
 
+    def test_what_came_before_the_clock_was_set_back_is_of_no_hour(self) -> None:
+        self.wall += 86_400
+        self.took("default", Tokens(7_000_000, 0))
+        self.wall -= 2 * 86_400
+        self.took("default", Tokens(1_000_000, 0))
+        self.wall += 1799
+        told = self.told()
+        self.assertEqual((told["requests"], told["since"]), (1, round(self.wall - 1800, 3)))
+        self.assertEqual(self.profiles()["cheap"]["cost_hour"], {"USD": 2.0})
+
     def test_nothing_was_asked(self) -> None:
         self.assertEqual({each["text"] for each in self.profiles().values()}, {""})
         self.assertEqual(hour_text({}, []), "")

@@ -28,5 +28,9 @@ class PeriodTests(SynchronousTestCase):
     def test_an_evening(self) -> None:
         for minutes, begun in (([], int(NOW) // 60), ([900], 900), ([900, 720], 720), ([900, 719, 718], 900)):
             self.assertEqual(evening(minutes, NOW), begun, minutes)
+        # What came before the clock was set back is none of another evening.
+        this = int(NOW) // 60
+        self.assertEqual(evening([this + 1440, this + 1439, this - 3, this - 700], NOW), this - 3)
+        self.assertEqual(evening([this + 1440], NOW), this)
         # It goes on over midnight, and over any number of hours.
         self.assertEqual(evening(range(3000, 0, -60), NOW), 60)

@@ -238,6 +238,12 @@ class SlotTests(SynchronousTestCase):
         self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.6)
         self.assertEqual(cost_hour([SAMPLE._replace(at=NOW - 4000, costs=(("USD", 1.0),))], NOW), {})
 
+    def test_cost_where_the_clock_was_set_back(self) -> None:
+        before = SAMPLE._replace(at=NOW + 86_400, costs=(("USD", 7.0),))
+        since = SAMPLE._replace(at=NOW - 1800, costs=(("USD", 0.1),), seconds=0.0)
+        self.assertAlmostEqual(cost_hour([before, since], NOW)["USD"], 0.2)
+        self.assertEqual(cost_hour([before], NOW), {})
+
     def test_cost_where_so_many_came_that_a_minute_is_not_kept(self) -> None:
         samples = [SAMPLE._replace(at=NOW - 9 + each / 10, costs=(("USD", 0.001),), seconds=0.0) for each in range(90)]
         self.assertAlmostEqual(cost_hour(samples, NOW)["USD"], 0.09 * 60, msg="the first of a start")
