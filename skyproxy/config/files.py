@@ -181,6 +181,14 @@ def _of_file(path: Path) -> Source:
     return Source(str(path), (path,), (path.parent / ENV_FILE,), path.parent)
 
 
+def other_half(source: Source) -> Path | None:
+    """The other of the two files of a folder, where *source* is one of them alone."""
+    names = {PROVIDERS_FILE: ROUTES_FILE, ROUTES_FILE: PROVIDERS_FILE}
+    first = source.files[0]
+    other = first.with_name(names.get(first.name, first.name))
+    return other if len(source.files) == 1 and other != first and is_file(other) else None
+
+
 def _of_folder(path: Path) -> Source:
     # The founding proxy is started beside its folder `config`: it reads the .env there, and there its paths begin.
     env_files = (path / ENV_FILE, path.parent / ENV_FILE)

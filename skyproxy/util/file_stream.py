@@ -65,7 +65,11 @@ class FileStream(io.TextIOBase):
 
 
 def replace_missing_streams(path: Path | None) -> None:
-    """Have what is printed go to *path* where the process has no standard output or error, as under pythonw.exe."""
+    """Have what is printed go to *path* where the process has no standard output or error, as under pythonw.exe; and
+    what is read come from nowhere where it has no standard input.
+    """
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     if sys.stdout is None:
         sys.stdout = FileStream(path)
     if sys.stderr is None:

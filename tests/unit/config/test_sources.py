@@ -28,6 +28,18 @@ class FindTests(ConfigTestCase):
         self.assertEqual(config.paths, (self.cwd / "here" / "providers.yaml", self.cwd / "here" / "routes.yaml"))
         self.assertEqual(config.model_slots["default"].provider, "lm")
 
+    def test_one_of_two_files(self) -> None:
+        self.write("here/providers.yaml", PROVIDERS)
+        self.write("here/routes.yaml", ROUTES)
+        routes, providers = self.cwd / "here" / "routes.yaml", self.cwd / "here" / "providers.yaml"
+        told = f"is not read, for a file was named and not its folder, {self.cwd / 'here'}"
+        self.assertIn(f"{providers}: {routes} {told}.", self.load("here/providers.yaml").warnings)
+        (problem,) = self.problems("here/routes.yaml")
+        wanted = "at least one provider is needed: here/providers.yaml is not read, for a file was named and not its"
+        self.assertEqual(problem, f"here/routes.yaml: providers: {wanted} folder, here")
+        routes.unlink()
+        self.assertNotIn("is not read", "".join(self.load("here/providers.yaml").warnings))
+
     def test_folder_of_one_file(self) -> None:
         self.write("here/skyproxy.yaml", PROVIDERS)
         self.assertEqual(self.load("here").source, str(self.cwd / "here" / "skyproxy.yaml"))

@@ -58,6 +58,12 @@ class FileStreamTests(TestCase):
             print("out")
             print("err", file=sys.stderr)
         self.assertEqual([line.split()[1] for line in self.path.read_text().splitlines()], ["out", "err"])
-        before = sys.stdout, sys.stderr
+        before = sys.stdin, sys.stdout, sys.stderr
         replace_missing_streams(self.path)
-        self.assertEqual((sys.stdout, sys.stderr), before)
+        self.assertEqual((sys.stdin, sys.stdout, sys.stderr), before)
+
+    def test_a_missing_input_is_an_empty_one(self) -> None:
+        with patch.object(sys, "stdin", None):
+            replace_missing_streams(None)
+            with sys.stdin as found:
+                self.assertEqual((found.isatty(), found.read(), found.buffer.readline()), (False, "", b""))
