@@ -8,7 +8,7 @@ from types import TracebackType
 
 from skyproxy.errors import ErrorKind, SkyproxyError, UpstreamReported
 from skyproxy.formats.error_body import ErrorBody
-from skyproxy.formats.openai.bodies import text_length
+from skyproxy.formats.openai.bodies import BYTE_ORDER_MARK, read_leniently, text_length
 from skyproxy.formats.openai.stream_inspector import StreamInspector
 from skyproxy.formats.openai.stream_state import StreamState
 from skyproxy.formats.reported import reported
@@ -20,6 +20,9 @@ from skyproxy.upstream.exchange.whole_body import Whole, is_encoded, plain
 from skyproxy.upstream.guards.reservation import Reservation
 
 _EVENT_STREAM = re.compile(rb"\s*text/event-stream\s*(?:;|$)", re.IGNORECASE)
+
+_MOST_READ_AGAIN = 256 * 1024
+"""Bytes of an answer that has failed which are read for what a model has said in them."""
 
 
 class Answer:
@@ -172,7 +175,7 @@ class Answer:
         :param error: what the answer failed with, if it did.
         """
         if error is not None and self.status < 300 and self._reservation.attempt is not None:
-            self._reservation.attempt.generated = 0 if self._is_nothing_but(error) else self._said()
+            self._reservation.attempt.generated = self._said()
         # What is kept of a request for its record shall not keep its answer in memory.
         self.data = self.whole = None
         if self.share is not None:
@@ -181,17 +184,19 @@ class Answer:
             self._body.abort()
         self._reservation.release(self.status, error)
 
-    def _is_nothing_but(self, error: BaseException) -> bool:
-        """Whether it is the provider's *error*, and nothing that a model has said."""
-        return isinstance(error, UpstreamReported) and self.whole is None and self._inspector is None
-
     def _said(self) -> int:
-        """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes."""
+        """Bytes of text in what has come and is kept; of an answer in JSON that is not whole, all its bytes. Errors and
+        web pages have none.
+        """
         if self.whole is not None:
             return text_length(self.whole.value)
         if self._inspector is not None:
             return self._inspector.state().generated
-        return len((self.data or (self._body.kept() if isinstance(self._body, Body) else b"")).strip())
+        data = (self.data or (self._body.kept() if isinstance(self._body, Body) else b"")).strip()
+        if not data.removeprefix(BYTE_ORDER_MARK).startswith(b"{"):
+            return 0
+        value = read_leniently(data) if len(data) <= _MOST_READ_AGAIN else None
+        return text_length(value) if isinstance(value, dict) else len(data)
 
     def __enter__(self) -> Answer:
         return self

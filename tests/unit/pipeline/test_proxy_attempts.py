@@ -443,6 +443,22 @@ class GivenUpTests(Case):
                 self.well(self.spare)
                 self.assertGivenUp(("guard", 0.0, None))
 
+    def test_what_is_no_answer_has_generated_nothing(self) -> None:
+        page = b"<html>" + b"Please log in. " * 500 + b"</html>"
+        for body in (page, b'{"choices": [], "usage": {}}', b'\xef\xbb\xbf{"object": "chat.completion"}'):
+            for at_once in (False, True):
+                self.setUp()
+                self.serve(stream=False)
+                for number in (0, 1):
+                    if at_once:
+                        self.guard.answer(200, JSON, whole=body, number=number)
+                    else:
+                        self.guard.answer(200, JSON, number=number).send(body[:9]).send(body[9:]).end()
+                    self.clock.advance(1)
+                self.spare.answer().send(b'{"choices": [{}]}').end()
+                (record,) = self.records
+                self.assertEqual([each.tokens for each in record.given_up], [self.prompt()] * 2, (body[:9], at_once))
+
     def test_nor_what_did_not_go_out(self) -> None:
         self.serve()
         self.guard.pending[0].errback(ConnectionRefusedError())
