@@ -168,6 +168,12 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
         return _of_file(path / ONE_FILE)
     if two or is_file(path / ROUTES_FILE):
         return _of_folder(path)
+    for each in (path / ONE_FILE, path / PROVIDERS_FILE):
+        if os.path.lexists(each):
+            kind = what_else(each)
+            why = "it leads where this user may not look" if kind is None else f"it is {kind}, and no file"
+            problems.append(Problem(str(each), None, "", f"cannot be read: {why}"))
+            return None
     inner = path / "config"
     below = f": name {inner}, which has" if is_file(inner / ONE_FILE) or is_file(inner / PROVIDERS_FILE) else ""
     message = f"has neither {PROVIDERS_FILE} with {ROUTES_FILE}, nor {ONE_FILE}{below}"
@@ -179,14 +185,6 @@ def _at(path: Path, problems: list[Problem]) -> Source | None:
 
 def _of_file(path: Path) -> Source:
     return Source(str(path), (path,), (path.parent / ENV_FILE,), path.parent)
-
-
-def other_half(source: Source) -> Path | None:
-    """The other of the two files of a folder, where *source* is one of them alone."""
-    names = {PROVIDERS_FILE: ROUTES_FILE, ROUTES_FILE: PROVIDERS_FILE}
-    first = source.files[0]
-    other = first.with_name(names.get(first.name, first.name))
-    return other if len(source.files) == 1 and other != first and is_file(other) else None
 
 
 def _of_folder(path: Path) -> Source:

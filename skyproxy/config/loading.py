@@ -21,11 +21,11 @@ from skyproxy.config.files import (
     find,
     near_misses,
     not_read,
-    other_half,
     places,
     read_text,
 )
 from skyproxy.config.filling import fill_store, fill_telemetry
+from skyproxy.config.halves import left_out
 from skyproxy.config.hints import hints
 from skyproxy.config.homes import HOMES, OF_DEFAULTS, OF_PROXY, OF_SLOTS
 from skyproxy.config.kept_answers import refuse_missing_stores
@@ -105,7 +105,7 @@ def load(
     general = _defaults(section_named(documents, "defaults", problems), variables, problems, doubts)
     provider_section = section_named(documents, "providers", problems)
     if not provider_section.values and not problems:
-        problems.append(provider_section.problem((), f"at least one provider is needed{_of_half(source)}"))
+        problems.append(provider_section.problem((), f"at least one provider is needed{left_out(source)}"))
     providers = read_providers(provider_section, general, variables, problems)
     of_proxies = set_proxies(providers, environ)
     ca_files = read_ca_files(provider_section, providers, folder, problems)
@@ -126,7 +126,7 @@ def load(
     searched = places(environ=environ, cwd=cwd, home=home) if source is None else (*source.files, *source.env_files)
     warnings = (
         *_of_places(searched, source is None),
-        *(f"{source.label}{half}." for half in [_of_half(source)] if source is not None and half),
+        *(f"{source.label}{half}." for half in [left_out(source)] if source is not None and half),
         *(_of_hidden(source, environ, cwd, home) if source is not None and path is None else ()),
         *map(str, doubts),
         *variables.warnings,
@@ -152,12 +152,6 @@ def load(
         watched=(*searched, *ca_files),
         warnings=warnings,
     )
-
-
-def _of_half(source: Source | None) -> str:
-    """What is to be told of *source*, if it is one of two files alone; else nothing."""
-    other = None if source is None else other_half(source)
-    return "" if other is None else f": {other} is not read, for a file was named and not its folder, {other.parent}"
 
 
 def _of_places(searched: Sequence[Path], demo: bool) -> list[str]:

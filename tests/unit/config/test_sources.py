@@ -28,6 +28,16 @@ class FindTests(ConfigTestCase):
         self.assertEqual(config.paths, (self.cwd / "here" / "providers.yaml", self.cwd / "here" / "routes.yaml"))
         self.assertEqual(config.model_slots["default"].provider, "lm")
 
+    def test_a_folder_of_what_is_no_file(self) -> None:
+        here = self.cwd / "here"
+        here.mkdir()
+        (here / "skyproxy.yaml").symlink_to("nowhere")
+        wrong = "here/skyproxy.yaml: cannot be read: it is a link that leads nowhere, and no file"
+        self.assertEqual(self.problems("here"), [wrong])
+        (here / "skyproxy.yaml").unlink()
+        (here / "providers.yaml").mkdir()
+        self.assertEqual(self.problems("here"), ["here/providers.yaml: cannot be read: it is a folder, and no file"])
+
     def test_one_of_two_files(self) -> None:
         self.write("here/providers.yaml", PROVIDERS)
         self.write("here/routes.yaml", ROUTES)
