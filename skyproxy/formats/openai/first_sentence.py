@@ -25,10 +25,14 @@ tool.
 _SO_FAR = re.compile(rb'"message":\s*\{(?:[^{}"]|"[^"\\]*(?:\\.[^"\\]*)*")*\}')
 """All that was said so far, which Perplexity repeats beside each delta."""
 
+_MOST_OTHERS = 8
+"""Objects of that name that are no such thing, after which none is looked for: each is read until that is known."""
+
 _EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
 
 _SIGNS = frozenset({b".", b"!", b"?"})
 
+_MESSAGE = b'"message":'
 _CONTENT, _QUOTE = b'"content":"', b'"'
 _BACKSLASH, _STOP, _SHOUT, _QUESTION = b"\\.!?"
 _CONTENT_SIZE = len(_CONTENT)
@@ -87,8 +91,8 @@ class FirstSentence:
 
         :return: whether the first sentence has come with them.
         """
-        if b'"message":' in data and b'"delta":' in data:
-            data = _SO_FAR.sub(b"", data)
+        if _MESSAGE in data and b'"delta":' in data:
+            data = _without_so_far(data)
         start = data.find(_CONTENT)
         if start < 0:
             return self._search(data, 0)
@@ -166,6 +170,21 @@ class FirstSentence:
     def said_something(self) -> bool:
         """Whether there was any text: if nothing more comes, it is the first sentence."""
         return bool(self._texts)
+
+
+def _without_so_far(data: bytes) -> bytes:
+    parts, at, others = [], 0, 0
+    start = data.find(_MESSAGE)
+    while start >= 0 and others < _MOST_OTHERS:
+        found = _SO_FAR.match(data, start)
+        if found is None:
+            others += 1
+            start = data.find(_MESSAGE, start + 1)
+        else:
+            parts.append(data[at:start])
+            at = found.end()
+            start = data.find(_MESSAGE, at)
+    return b"".join([*parts, data[at:]])
 
 
 def _is_plain(text: bytes) -> bool:

@@ -125,6 +125,13 @@ class SentenceTests(SynchronousTestCase):
                 self.assertEqual(watch.feed(event(choices=[choice])), text == texts[-1], text)
         self.assertTrue(FirstSentence().feed(event(choices=[{"message": {"content": "Go away now. I mean it."}}])))
 
+    def test_what_only_begins_like_that(self) -> None:
+        """Of which there may be very many in a chunk: each would be read to the end, for seconds, or hours."""
+        for begun in (b'"message":{\\"', b'\\""message":{', b'"message":{"a":{'):
+            self.assertFalse(FirstSentence().feed(b'data: {"delta":1,' + begun * 100_000))
+        texts = [event(choices=[{"message": {"content": "No. It is."}, "delta": {"content": each}}]) for each in "abc"]
+        self.assertFalse(FirstSentence().feed(b"".join(texts)))
+
     def test_texts_that_are_not_said(self) -> None:
         thought = "No, I will not. Or will I? "
         for data in (
