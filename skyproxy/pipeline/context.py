@@ -233,8 +233,18 @@ class RequestContext:
             attempt.key,
             tokens,
             *cost,
-            hedged=any(step.kind == "hedge" for step in self.attempts.steps),
+            hedged=self._took_besides(attempt),
         )
+
+    def _took_besides(self, attempt: Attempt) -> bool:
+        """Whether it is hedging that *attempt*, which did not bring the answer, is owed to. A first one that failed by
+        itself would have been sent without.
+        """
+        steps, number = self.attempts.steps, self.attempts.sendings.index(attempt)
+        hedge = next((step for step in steps if step.kind == "hedge"), None)
+        if hedge is None or attempt.candidate != hedge.candidate:
+            return hedge is not None and attempt.candidate > hedge.candidate
+        return not any(step.kind == "failed" and step.attempt == number for step in steps)
 
     def _tokens(self, state: StreamState | None, main: Attempt | None) -> Tokens | None:
         """What the request and its answer took, estimated where the provider did not say.

@@ -410,6 +410,22 @@ class GivenUpTests(Case):
         self.well(self.guard)
         self.assertGivenUp(("spare", 1.0, self.prompt()))
 
+    def test_what_is_owed_to_hedging(self) -> None:
+        beginning = b'{"choices": [{"message": {"content": "Halt! '
+        for first_fails, second_wins, expected in (
+            (True, True, [False, True]), (False, True, [True]), (True, False, [False, True]), (False, False, [True]),
+        ):  # fmt: skip
+            self.setUp()
+            self.serve("hedged", stream=False)
+            if first_fails:
+                self.guard.answer().send(beginning).cut()
+                self.clock.advance(1)
+            self.clock.advance(2)
+            winner = self.spare if second_wins else self.guard
+            winner.answer(number=-1).send(b'{"choices": [{}]}').end()
+            (record,) = self.records
+            self.assertEqual([each.hedged for each in record.given_up], expected, (first_fails, second_wins))
+
     def test_what_had_come_of_it(self) -> None:
         self.serve("hedged", stream=False)
         self.clock.advance(2)
