@@ -226,7 +226,7 @@ def test_a_daemon(demo: DemoProvider, tmp_path: Path, runtime: Path) -> None:
     env = environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"), XDG_RUNTIME_DIR=str(runtime))
     command = [*PROXY_TWISTD, "skyproxy", "--config", "proxy.yaml"]
     subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=PATIENCE)
-    pid = first = int(pid_file.read_text())
+    pid = int(pid_file.read_text())
     daemon: Any = SimpleNamespace(address=("127.0.0.1", port))
 
     def asked() -> bytes:
@@ -237,13 +237,18 @@ def test_a_daemon(demo: DemoProvider, tmp_path: Path, runtime: Path) -> None:
             return read_all(asking)
 
     try:
-        done = run_to_end([*PROGRAM, "upgrade"], tmp_path, env)
-        pid = int(pid_file.read_text())
-        assert done.returncode == 0 and f"process {pid}, skyproxy" in done.stdout, done
-        eventually(lambda: not is_there(first), "the old one has ended")
-        # What was the old one's is there, and the new one's.
-        assert pid != first and int(pid_file.read_text()) == pid and os.readlink(lock) == str(pid)
-        assert b"200 OK" in asked() and ask(daemon, chat()).status == 200
+        for gone in (False, True):
+            if gone:
+                # Somebody has removed it: it is made again.
+                api.unlink()
+            first = pid
+            done = run_to_end([*PROGRAM, "upgrade"], tmp_path, env)
+            pid = int(pid_file.read_text())
+            assert done.returncode == 0 and f"process {pid}, skyproxy" in done.stdout, done
+            eventually(lambda first=first: not is_there(first), "the old one has ended")
+            # What was the old one's is there, and the new one's.
+            assert pid != first and int(pid_file.read_text()) == pid and os.readlink(lock) == str(pid)
+            assert b"200 OK" in asked() and ask(daemon, chat()).status == 200
         socket_file = runtime / "skyproxy" / f"{pid}.sock"
         assert Running(pid, socket_file).ask("GET", "/api/status")[1]["pid"] == pid
         assert [each.name for each in socket_file.parent.iterdir()] == [socket_file.name]

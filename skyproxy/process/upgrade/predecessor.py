@@ -145,6 +145,7 @@ class Predecessor:
         # Until now the old one might have gone on, with these.
         self.inherited.lock()
         self.inherited.close_others()
+        parts.endpoints.renew()
         _log.info("Taken over from another process", pid=self._pid, version=self._version)
 
     def _keep_errors(self) -> None:
