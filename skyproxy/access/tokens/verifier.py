@@ -46,18 +46,14 @@ class Verified(NamedTuple):
 class Verifier:
     """Checks tokens against one set of keys.
 
-    :param keys: the identity provider's, as JSON has them (RFC 7517).
-    :raise ValueError: they are none.
+    :param keys: the identity provider's, as JSON has them (RFC 7517). Those that cannot be read are left out, as its
+        section 5 has it: others are of use all the same.
+    :raise ValueError: there is none that can be read.
     """
 
     def __init__(self, settings: TokenSettings, keys: Mapping[str, Any]) -> None:
         self._settings = settings
-        try:
-            self._keys = KeySet.import_key_set({"keys": list(keys["keys"])})
-        except (JoseError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"no set of keys: {type(error).__name__}: {error}") from None
-        if not self._keys.keys:
-            raise ValueError("the set of keys is empty")
+        self._keys = _readable(keys)
         self._good: OrderedDict[bytes, Verified] = OrderedDict()
 
     def knows_key_of(self, token: str) -> bool:
@@ -122,6 +118,27 @@ class Verifier:
         if found is None:
             raise InvalidToken("it is of no group that may ask here.")
         return found
+
+
+def _readable(keys: Mapping[str, Any]) -> KeySet:
+    """Those of *keys* that can be read.
+
+    :raise ValueError: there is none.
+    """
+    try:
+        listed = list(keys["keys"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no set of keys: {type(error).__name__}: {error}") from None
+    found: list[Any] = []
+    why = "the set of keys is empty"
+    for each in listed:
+        try:
+            found += KeySet.import_key_set({"keys": [each]}).keys
+        except (JoseError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"no key of the set can be read: {type(error).__name__}: {error}"
+    if not found:
+        raise ValueError(why)
+    return KeySet(found)
 
 
 def _name(said: str) -> str:

@@ -131,6 +131,17 @@ class VerifierTests(SynchronousTestCase):
             else:
                 self.fail("it is good")
 
+    def test_one_key_that_cannot_be_read_is_no_hindrance_to_others(self) -> None:
+        good = public(KEY)["keys"]
+        for bad in (
+            {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA", "kid": "new"}, {"kty": "EC", "crv": "P-256"},
+            {"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA", "kid": "off the curve"}, {"kty": "XYZ"}, {}, None,
+            "x", {**good[0], "kid": 7}, {**good[0], "use": "other", "kid": "other"}, {"kty": 5}, {"kty": []}, [], 5,
+        ):  # fmt: skip
+            for keys in ([bad, *good], [*good, bad]):
+                found = Verifier(settings(), {"keys": keys}).verify(token(), NOW)
+                self.assertEqual(found.identity.name, "jwt.lydia", bad)
+
     def test_keys_that_are_none(self) -> None:
         for keys in ({}, {"keys": []}, {"keys": [{}]}, {"keys": "x"}, [], None, {"keys": [{"kty": "RSA"}]}):
             self.assertRaises(ValueError, Verifier, settings(), keys)
