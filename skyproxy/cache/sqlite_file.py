@@ -11,6 +11,7 @@ from skyproxy.cache.ownership import ANSWERS
 from skyproxy.cache.packing import digest_of, headers_as_text, headers_of
 from skyproxy.cache.store import largest_entry
 from skyproxy.cache.stored_answer import StoredAnswer
+from skyproxy.util.own_database import NotUsable
 from skyproxy.util.private_files import open_private
 
 _VERSION = 1
@@ -63,6 +64,8 @@ class AnswersFile:
         self._max_bytes = max_bytes
         self._database: sqlite3.Connection | None = None
         self._used = 0
+        self._purge_due = False
+        """Whether the file has what a purge could not delete. None of it is given any more."""
         self.totals = (0, 0)
         self.evicted = 0
 
@@ -71,6 +74,8 @@ class AnswersFile:
 
         :param now: the time, in seconds since the epoch.
         """
+        if self._purge_due:
+            return None
         row = self._do(
             "SELECT status, stream, headers, body, digest, stored_at, expires_at FROM answers WHERE key = ?", key
         ).fetchone()
@@ -99,6 +104,8 @@ class AnswersFile:
         digest = digest_of(key, answer.status, answer.stream, headers, answer.body)
         self._do("BEGIN IMMEDIATE")
         try:
+            if self._purge_due:
+                self._do("DELETE FROM answers")
             self._do("DELETE FROM answers WHERE key = ?", key)
             self._do("DELETE FROM answers WHERE expires_at <= ? OR stored_at > ?", now, now)
             evicted = 0
@@ -113,18 +120,29 @@ class AnswersFile:
         except BaseException:
             self._roll_back()
             raise
+        self._purge_due = False
         self.evicted += evicted
         self._count()
         self._do("PRAGMA incremental_vacuum").fetchall()
 
     def purge(self) -> None:
-        """Forget all answers, and give back their space."""
+        """Forget all answers, and give back their space. What cannot be deleted now is not given any more, and is
+        deleted when the file can be written.
+        """
+        self._purge_due = True
         self._do("DELETE FROM answers")
+        self._purge_due = False
         self._count()
         self._do("PRAGMA incremental_vacuum").fetchall()
 
     def close(self) -> None:
         """Let go of the file. Another call of any method opens it again."""
+        if self._purge_due:
+            with suppress(sqlite3.Error, OSError, NotUsable, ForeignFile):
+                self.purge()
+        self._close()
+
+    def _close(self) -> None:
         database, self._database = self._database, None
         if database is not None:
             database.close()
@@ -136,9 +154,11 @@ class AnswersFile:
         :raise NotUsable: it is not this store's any more.
         """
         with suppress(sqlite3.Error):
-            self.close()
+            self._close()
         self._database = None
-        return ANSWERS.put_aside(self._path)
+        aside = ANSWERS.put_aside(self._path)
+        self._purge_due = False
+        return aside
 
     def _count(self) -> None:
         entries, size = self._do("SELECT COUNT(*), COALESCE(SUM(cost), 0) FROM answers").fetchone()

@@ -411,6 +411,26 @@ class TroubleTests(SqliteTestCase):
         self.assertIsNotNone(self.get(OTHER))
         self.assertEqual(len(self.warnings), 1)
 
+    def test_a_purge_that_cannot_delete_anything_yet(self) -> None:
+        self.store.put(KEY, answer(b"old"), 60)
+        self.assertEqual(self.body(), b"old")
+        other = self.database()
+        other.execute("BEGIN IMMEDIATE")
+        self.store.purge()
+        self.assertIsNone(self.get())
+        self.assertEqual(len(self.warnings), 1)
+        other.execute("ROLLBACK")
+        self.assertIsNone(self.get())
+        self.store.put(OTHER, answer(b"new"), 60)
+        self.assertEqual((self.body(OTHER), self.body()), (b"new", None))
+        other.execute("BEGIN IMMEDIATE")
+        self.store.purge()
+        self.assertIsNone(self.get(OTHER))
+        other.execute("ROLLBACK")
+        # The last that a store does is to delete what it could not before.
+        self.reopen()
+        self.assertIsNone(self.get(OTHER))
+
     def test_a_full_disk(self) -> None:
         self.store.put(KEY, answer(b"old"), 60)
         self.get()
