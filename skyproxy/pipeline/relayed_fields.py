@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-from skyproxy.http.common.headers import Field, Fields, media_type
+from skyproxy.http.common.headers import Field, Fields
 
 # What a client can use. A list of what may pass, not of what may not: a provider's cookies, hop-by-hop headers
 # (RFC 9110 section 7.6.1) and whatever it names in Connection have no way through.
@@ -25,7 +25,7 @@ _LONGEST_VALUE = 1024
 # HTTP/2 lets a provider send them (RFC 9113, 8.2.1), and many clients would not take any of the answer over HTTP/1.1.
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 
-_runs = re.compile(rb"html|xml|svg").search
+_runs = re.compile(rb"^[^;]*(?:html|xml|svg)", re.IGNORECASE).search
 
 _MOST = 64
 """Fields of one answer: OpenAI sends eight, and nobody more than thirty."""
@@ -53,8 +53,8 @@ def typed(fields: Fields, content_type: Field) -> Fields:
     """*fields*, with *content_type* where they have none, or one by which a browser that is led here runs what is in
     the answer, as if it were skyproxy's own page.
     """
-    said = media_type(fields)
-    return fields if said and not _runs(said) else retyped(fields, content_type)
+    said = [value for name, value in fields if name.lower() == b"content-type"]
+    return fields if len(said) == 1 and said[0] and not _runs(said[0]) else retyped(fields, content_type)
 
 
 @lru_cache(maxsize=64)

@@ -85,6 +85,8 @@ def cost_said(usage: Mapping[str, Any], dialect: str) -> float | None:
     :param dialect: of the provider. A number without a unit may be anything at those that are not known.
     """
     cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
+    if cost is None and ticks is None:
+        return None
     if type(ticks) is int:
         return _amount(ticks / _TICKS_PER_USD) if 0 <= ticks <= _MOST_USD * _TICKS_PER_USD else None
     if type(cost) is dict:
@@ -119,7 +121,7 @@ def tokens_used(state: StreamState, prompt: Callable[[], int]) -> Tokens:
     said = tokens_of(usage, state.dialect)
     if said is None:
         return estimate(prompt(), guessed)
-    if _prompt_said(usage) is None:
+    if not said.prompt and _prompt_said(usage) is None:
         said = said._replace(prompt=prompt(), estimated=True)
     # What was generated is not counted where the provider says how much it was.
     return said._replace(completion=-(-guessed // _BYTES_PER_TOKEN), estimated=True) if guessed else said

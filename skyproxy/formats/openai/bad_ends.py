@@ -99,5 +99,5 @@ def bad_end_in(choice: Mapping[str, Any]) -> BadEnd | None:
     """How *choice*, in which nothing is said, ends by an error. OpenRouter calls some ends ``stop``, and tells beside
     that what they were (https://github.com/earendil-works/pi/issues/8511).
     """
-    reason = choice.get("finish_reason")
-    return bad_end_of(reason) or (bad_end_of(choice.get("native_finish_reason")) if reason else None)
+    reason, native = choice.get("finish_reason"), choice.get("native_finish_reason")
+    return bad_end_of(reason) or (bad_end_of(native) if reason and native else None)

@@ -180,7 +180,11 @@ def counts_completion(usage: Mapping[str, Any]) -> bool:
 
 def any_count(usage: Mapping[str, Any], name: str, other: str) -> int | None:
     """The number of tokens under *name* of *usage*, a usage object, or else under the *other* one; None: under none."""
-    count = token_count(usage.get(name))
+    said = usage.get(name)
+    # As nearly all say it.
+    if type(said) is int and 0 <= said <= _MOST_TOKENS:
+        return said
+    count = token_count(said)
     return token_count(usage.get(other)) if count is None else count
 
 

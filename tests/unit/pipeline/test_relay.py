@@ -217,6 +217,11 @@ class WholeAnswers(Case):
             response.send(b"<script>").end()
             self.successResultOf(done)
             self.assertEqual(self.client.headers[b"content-type"], b"application/octet-stream", kind)
+        self.setUp()
+        response, done = self.begin(JSON, (b"Content-Type", b"text/html"))
+        response.send(b'{"choices": [{"message": {"content": "<script>"}}]}').end()
+        self.successResultOf(done)
+        self.assertEqual(self.client.headers[b"content-type"], b"application/json", "there are two")
 
     def test_a_cut_before_the_end_leaves_the_client_to_be_answered(self) -> None:
         response, done = self.begin(JSON)
