@@ -137,11 +137,13 @@ class _Maker:
         second = [each for each in sendings if each.candidate > step.candidate]
         answered = self._attempts.answered
         ends = [self._over if each.ended_at is None else each.ended_at for each in second]
+        cost, currency = _hedge_cost(self._record)
         attributes = _known(
             {
                 "skyproxy.hedge.after": step.seconds,
                 "skyproxy.hedge.won": answered is not None and answered.candidate > step.candidate,
-                "skyproxy.hedge.cost": _hedge_cost(self._record),
+                "skyproxy.hedge.cost": cost,
+                "skyproxy.hedge.cost.currency": currency,
             }
         )
         context = self._context
@@ -222,9 +224,13 @@ def spans_of(traced: Traced, peers: Mapping[str, Peer]) -> list[Span]:
     return list(_Maker(traced, peers).spans())
 
 
-def _hedge_cost(record: RequestRecord) -> float | None:
-    costs = [each.cost for each in record.given_up if each.hedged and each.cost is not None]
-    return sum(costs) if costs else None
+def _hedge_cost(record: RequestRecord) -> tuple[float | None, str | None]:
+    """What hedging cost besides, and in which currency; of several, that of the first sending."""
+    costs = [(each.cost, each.currency) for each in record.given_up if each.hedged and each.cost is not None]
+    if not costs:
+        return None, None
+    currency = costs[0][1]
+    return sum(cost for cost, other in costs if other == currency), currency
 
 
 def _known(values: Mapping[str, Value | None]) -> Attributes:

@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 from skyproxy.config.telemetry import has_extra
 from skyproxy.pipeline.attempt_history import AttemptHistory
-from skyproxy.telemetry.records import RequestRecord
+from skyproxy.telemetry.records import GivenUp, RequestRecord
 from skyproxy.telemetry.requests.facts import Step
 from skyproxy.telemetry.tracing import exporter as module
 from skyproxy.telemetry.tracing.context import TraceContext
@@ -50,6 +50,24 @@ class SpansTests(RingCase):
         self.assertEqual((quick.end, hedge.end, hedge.start), (request.end, request.end, 96_900_000_000))
         self.assertEqual([each.failed for each in (request, hedge, slow, queue, quick)], [False] * 5)
         self.assertEqual(quick.attributes["gen_ai.provider.name"], "openai")
+
+    def test_what_hedging_cost_is_of_one_currency(self) -> None:
+        history = self.history()
+        self.sent(history, 10.5, None)
+        history.steps = [Step(10.9, "hedge", 0, seconds=0.4)]
+        lost = [
+            GivenUp("guard", "large", 1.0, cost=cost, currency=currency, hedged=hedged)
+            for cost, currency, hedged in (
+                (9.0, "USD", False),
+                (0.5, "EUR", True),
+                (7.0, "USD", True),
+                (0.25, "EUR", True),
+            )
+        ]
+        for given_up, cost, currency in ((lost, 0.75, "EUR"), (lost[:1], None, None)):
+            hedge = spans_of(traced_of(history, record_of(given_up=tuple(given_up))), PEERS)[1]
+            told = hedge.attributes.get("skyproxy.hedge.cost"), hedge.attributes.get("skyproxy.hedge.cost.currency")
+            self.assertEqual(told, (cost, currency))
 
     def test_failures(self) -> None:
         for outcome, status, code, failed in (
