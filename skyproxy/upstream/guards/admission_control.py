@@ -52,14 +52,20 @@ class Guards:
         used again.
         """
         if self.keys is not None:
-            for variable in self.keys.put_aside(variables):
-                self.deployments.forget_limits(variable)
+            self._use_again(self.keys.put_aside(variables))
 
     def put_back(self, variable: str) -> None:
         """Use the key of *variable* again, whatever was heard of it, for any model: people know better."""
         if self.keys is not None:
             self.keys.put_back(variable)
-            self.deployments.forget_limits(variable)
+            self._use_again([variable])
+
+    def _use_again(self, variables: Collection[str]) -> None:
+        for deployment in self.deployments:
+            for variable in variables:
+                deployment.forget_limits(variable)
+            # Requests that wait for another key may have one now.
+            deployment.wake()
 
 
 class Entry(NamedTuple):

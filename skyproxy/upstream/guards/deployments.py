@@ -148,7 +148,6 @@ class Deployment:
             self.guards[key] = self._make_guard(key)
             self.limit_said = ""
             self.look()
-            self.wake()
 
     def look(self) -> None:
         """Find out whether it is :attr:`limited`."""
@@ -260,11 +259,6 @@ class Deployments:
         self._settings, self._tell = settings, tell
         for each in self:
             each.follow(self._breaker(each.model) if may_do_better else each.breaker, tell, keys)
-
-    def forget_limits(self, key: str) -> None:
-        """Ask for each model again with *key*."""
-        for each in self:
-            each.forget_limits(key)
 
     def known(self, model: str) -> Deployment | None:
         """That of *model*, if something is kept of it."""

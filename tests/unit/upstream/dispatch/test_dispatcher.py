@@ -1311,6 +1311,28 @@ class KeyUsedAgainTests(Case):
         self.assertEqual(self.asked()[0], 3)
 
 
+class OtherKeyUsedAgainTests(Case):
+    """A key that somebody has put aside, while the other rests."""
+
+    keys = ("A", "B")
+    rate = True
+
+    def test_who_waits_goes_with_it(self) -> None:
+        for use_again in (lambda: self.first.guards.put_back("A"), lambda: self.first.guards.put_aside(())):
+            self.first.guards.put_aside(["A"])
+            asked, _ = self.asked()
+            requests = [self.ask(fallback=False)]
+            self.answer(429, (b"Retry-After", b"8"))
+            requests.append(self.ask(fallback=False))
+            self.assertEqual(self.asked()[0], asked + 1)
+            use_again()
+            for each in requests:
+                self.answer(whole=GOOD)
+                self.successResultOf(each).close(None)
+            self.assertEqual(self.asked()[0], asked + 3)
+            self.clock.advance(10)
+
+
 class RatesOfKeysTests(Case):
     """Several keys, each with its own limit for each model."""
 
