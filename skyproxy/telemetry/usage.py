@@ -118,7 +118,7 @@ def tokens_used(state: StreamState, prompt: Callable[[], int]) -> Tokens:
     each half of it.
     """
     usage, guessed = state.usage, state.generated
-    said = tokens_of(usage, state.dialect)
+    said = tokens_of(usage, state.dialect) if usage else None
     if said is None:
         return estimate(prompt(), guessed)
     if not said.prompt and _prompt_said(usage) is None:

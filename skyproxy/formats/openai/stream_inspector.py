@@ -176,7 +176,7 @@ class StreamInspector:
             finish_reason=self._choices.last_reason,
             error=self.error,
             usage=self.usage,
-            generated=0 if counts_completion(self.usage) else self._generated,
+            generated=0 if self.usage and counts_completion(self.usage) else self._generated,
             dialect=self._dialect,
             cannot_be_cut=self.cannot_be_cut,
             empty=self._choices.last_reason is not None and not self._choices.said,
