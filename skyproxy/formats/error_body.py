@@ -29,7 +29,8 @@ _LEVELS = 64
 
 _HTML = re.compile(r"\s*(?:<!doctype\b|<html\b|<head\b|<body\b|<h1\b|<center\b)", re.IGNORECASE)
 _TITLE = re.compile(r"<title\b[^>]{0,200}>([^<]{1,500})", re.IGNORECASE)
-_UNSEEN = re.compile(r"<(script|style|title)\b[^>]{0,1000}>.{0,4000}?</\1\s*>|<!--.{0,4000}?-->", re.I | re.S)
+# What is never closed hides the rest, as in browsers: otherwise each of many would be followed to the end.
+_UNSEEN = re.compile(r"<(script|style|title)\b[^>]{0,1000}>.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.I | re.S)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 _WORDS = frozenset({"message", "msg", "error", "raw", "faultstring"})

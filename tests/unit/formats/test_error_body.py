@@ -122,6 +122,17 @@ class ReadErrorTests(SynchronousTestCase):
             self.check(data, b"text/html")
             self.check(data.replace(b"a", KEY.encode()), JSON)
 
+    def test_what_is_hidden_on_a_page_and_not_closed(self) -> None:
+        """To follow each of many to the end takes half a second of everybody's."""
+        for hidden in (
+            b"<!-- a note",
+            b"<script>var a = 1;",
+            b"<style>a {b: c}",
+            b"<!--" * 4000,
+            b"<script>" + b"x" * 9000,
+        ):
+            self.assertEqual(read_error(b"<html><p>Bad gateway" + hidden, b"text/html").message, "Bad gateway")
+
 
 class ShapedTests(SynchronousTestCase):
     def test_as_it_came(self) -> None:
