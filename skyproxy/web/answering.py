@@ -17,7 +17,7 @@ from skyproxy.pipeline.proxy import Runtime
 from skyproxy.web.client import HttpClient, client_of
 from skyproxy.web.cors import Cors, preflight
 from skyproxy.web.door import Door, Entrance, says_forwarded
-from skyproxy.web.host import check_host
+from skyproxy.web.host import check_host, is_unmistakable, own_origins
 from skyproxy.web.request import ApiRequest, RequestIds
 
 JSON = ((b"Content-Type", b"application/json"),)
@@ -129,15 +129,18 @@ class Answering:
 
     def _check_names(self, request: ApiRequest, client: HttpClient, *, for_all: bool) -> None:
         fields, settings = request.fields, self.runtime().config.proxy
-        origin = fields.get(b"origin")
+        origin, host = fields.get(b"origin"), fields.get(b"host")
         if origin is not None:
             if len(request.requestHeaders.getRawHeaders(b"origin", ())) > 1:
                 raise OriginNotAllowed("The request has more than one Origin header.")
-            client.headers.extend(Cors(settings.cors_origins).headers(origin))
+            # A page may have its own name lead here, and ask as if it were of here: of no use where that needs a key.
+            safe = self.door.access.required or is_unmistakable(host, settings.allowed_hosts)
+            own = safe and origin.lower() in own_origins(request)
+            client.headers.extend(Cors(settings.cors_origins).headers(origin, own=own))
         elif not for_all and fields.get(b"sec-fetch-site") == b"cross-site" and _is_within(fields):
             raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")
         if not for_all:
-            check_host(fields.get(b"host"), request.getHost(), settings.allowed_hosts)  # type: ignore[no-untyped-call]
+            check_host(host, request.getHost(), settings.allowed_hosts)  # type: ignore[no-untyped-call]
 
     def client(self, request: ApiRequest) -> tuple[HttpClient, str]:
         """The client of *request*, and its id."""

@@ -22,8 +22,8 @@ _EXPOSED = (
 class Cors:
     """The origins that may ask: pages served from this machine, and those that the configuration lists.
 
-    A browser sends ``Origin`` with every request of a page to another origin. One that is not listed is refused
-    outright, not merely kept from reading the answer, for the answer has a price.
+    A browser sends ``Origin`` with every request of a page to another origin, and with some to its own. One that is not
+    listed is refused outright, not merely kept from reading the answer, for the answer has a price.
 
     :param origins: such as ``https://chat.example.org``; ``*`` allows all.
     """
@@ -31,12 +31,15 @@ class Cors:
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
 
-    def headers(self, origin: bytes) -> list[tuple[bytes, bytes]]:
+    def headers(self, origin: bytes, *, own: bool = False) -> list[tuple[bytes, bytes]]:
         """What the answer to a request from *origin* says besides.
 
+        :param own: the page is skyproxy's, wherever its browser runs: to such a one the answer needs to say nothing.
         :raise OriginNotAllowed: the page may not ask.
         """
         if not self._allows(origin):
+            if own:
+                return []
             raise OriginNotAllowed(
                 "Pages of this origin may not use skyproxy; list it under cors_origins to allow them."
             )

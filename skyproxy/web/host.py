@@ -53,6 +53,32 @@ def check_near(peer: Any) -> None:
         raise HostNotAllowed("This path answers to this machine alone.")
 
 
+def is_unmistakable(host: bytes | None, allowed: Container[str] = ()) -> bool:
+    """Whether *host* is an address, or a name of this machine: no page can have such a one lead here.
+
+    :param allowed: see :func:`check_host`.
+    """
+    if host is None or len(host) > _LONGEST:
+        return False
+    name, own = _named(host)
+    return own or name in allowed or "*" in allowed or _is_address(name)
+
+
+def own_origins(request: Any) -> tuple[bytes, ...]:
+    """What a browser calls the origin of a page that it had where *request* asks: TLS may end at a proxy in front."""
+    host = (request.header(b"host") or b"").lower()
+    return (b"https://" + host, *(() if request.isSecure() else (b"http://" + host,)))
+
+
+@lru_cache(1000)
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 @lru_cache(1000)
 def _named(host: bytes) -> tuple[str, bool]:
     """The name in *host*, and whether it is this machine's."""

@@ -11,6 +11,7 @@ import secrets
 from typing import Any
 
 from skyproxy.errors import OriginNotAllowed, SkyproxyError
+from skyproxy.web.host import own_origins
 
 CSRF = b"x-skyproxy-csrf"
 
@@ -91,7 +92,5 @@ def check_same_origin(request: Any) -> None:
     if site is not None and site.lower() not in _SAME:
         raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")
     origins = request.requestHeaders.getRawHeaders(b"origin", ())
-    scheme = b"https" if request.isSecure() else b"http"
-    own = b"%b://%b" % (scheme, (request.header(b"host") or b"").lower())
-    if len(origins) > 1 or any(each.lower() != own for each in origins):
+    if len(origins) > 1 or any(each.lower() not in own_origins(request) for each in origins):
         raise OriginNotAllowed("Only skyproxy's own page, and programs, may ask for that.")

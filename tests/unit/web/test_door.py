@@ -103,6 +103,31 @@ class DoorTests(WebCase):
             received = Line(self.site, far).send(head % (path, fields)).received
             self.assertEqual(received[9:12], status, (text, path, received))
 
+    def test_the_page_is_the_same_by_whichever_name_a_browser_has_it(self) -> None:
+        """Browsers send the page's own origin with its programs, and with what it does."""
+        far, spared = IPv4Address("TCP", "192.0.2.7", 5), CLIENTS.replace("access: {", "access: {required: false, ")
+        for text, host, origin, status in (
+            (CLIENTS, b"192.168.1.5:35791", b"http://192.168.1.5:35791", b"200"),
+            (CLIENTS, b"Gaming-PC:35791", b"http://gaming-pc:35791", b"200"),
+            # TLS ended at a proxy in front.
+            (CLIENTS, b"llm.example", b"https://llm.example", b"200"),
+            (CLIENTS, b"llm.example", b"https://evil.example", b"403"),
+            (CLIENTS, b"llm.example", b"http://llm.example:81", b"403"),
+            # Without a key a page could have its own name lead here, and spend what it likes; an address is nobody's.
+            (spared, b"rebound.example", b"http://rebound.example", b"403"),
+            (spared, b"192.168.1.5:35791", b"http://192.168.1.5:35791", b"200"),
+            (spared, b"[fd00::5]:35791", b"http://[fd00::5]:35791", b"200"),
+            (spared, b"my.box", b"http://my.box", b"200"),
+        ):
+            self.use(text)
+            for path in (b"/", b"/v1/models"):
+                key = b"X-Api-Key: %b\r\n" % CLIENT.encode()
+                head = b"GET %b HTTP/1.1\r\nHost: %b\r\nOrigin: %b\r\n%b\r\n" % (path, host, origin, key)
+                received = Line(self.site, far).send(head).received
+                self.assertEqual(received[9:12], status, (text, path, received))
+        self.use()
+        self.assertEqual(self.login(Origin="https://localhost").status, 200)
+
     def test_logins(self) -> None:
         self.use()
         for wrong in (CLIENT, METRICS, ADMIN[:-1], new_key(), "é"):

@@ -1,5 +1,7 @@
 // What is asked of the server. Addresses are relative to the document, so that the page works behind any path.
 
+import {set} from './store.js';
+
 /** The address of *path*, such as 'api/now', with *query*, an object or pairs, of which empty values are left out. */
 export function address(path, query) {
   const url = new URL(path, document.baseURI);
@@ -19,13 +21,17 @@ export class Refusal extends Error {
   }
 }
 
+/** The address of the API, *told* by skyproxy; seen from another computer it is that of this page. */
+export const apiUrl = (told) => (/^(localhost|127\..*|\[::1\])$/.test(location.hostname) ? told : address('v1').href);
+
 /** The JSON at *path*. */
 export const get = (path, query, signal) => asked('GET', path, query, signal);
 
 let session = null;
 
-/** The header that proves that this page asks. */
-export async function proof(signal) {
+/** The header that proves that this page asks; *anew*: another one. */
+export async function proof(signal, anew = false) {
+  if (anew) session = null;
   session ??= await get('api/session', null, signal);
   return {[session.header]: session.csrf};
 }
@@ -64,25 +70,27 @@ async function asked(method, path, query, signal, sent, more) {
   } catch {
     // What is no JSON has no message.
   }
+  // The login is over.
+  if (response.status === 401) set((state) => Object.assign(state, {live: 'refused', refusedBy: 401, refusal: value?.error?.message ?? ''}));
   if (!response.ok) throw new Refusal(value?.error?.message ?? `skyproxy says ${response.status}.`, response.status, value);
   return value;
 }
 
 const LOGIN = 'skyproxy-admin';
 
-/** Whether somebody has typed the admin key in this tab. */
+/** Whether somebody has typed the admin key in this browser. */
 export function isLoggedIn() {
   try {
-    return sessionStorage.getItem(LOGIN) === 'yes';
+    return localStorage.getItem(LOGIN) === 'yes';
   } catch {
     return false;
   }
 }
 
-/** Remembers it for this tab: 'yes', or '' to forget it. */
+/** Remembers it: 'yes', or '' to forget it. */
 export function rememberLogin(value) {
   try {
-    sessionStorage.setItem(LOGIN, value);
+    localStorage.setItem(LOGIN, value);
   } catch {
     // Then there is no button to log out.
   }

@@ -1,5 +1,5 @@
-// How times, money and names are written. What is not known is a dash, and never 0. Times and dates are written as the
-// browser's user does, numbers as the page's language does: 0.2 s and 2.260 requests must not stand side by side.
+// How times, money and names are written. What is not known is a dash, and never 0. Times are written as the browser's
+// user does, numbers as the page's language does.
 
 export const UNKNOWN = '—';
 

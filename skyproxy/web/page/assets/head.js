@@ -1,5 +1,6 @@
 // The sentence on top: how all is, what to do, what else there is. It is the page's live region.
 
+import {apiUrl} from './api.js';
 import {attribute, button, copyButton, h, keep, ours, replace, show, write} from './dom.js';
 import {moment} from './format.js';
 import {tryNow} from './live.js';
@@ -24,10 +25,13 @@ function ownSentence(state) {
   return null;
 }
 
+/** As it is told on another computer. */
+const fromHere = (told) => (told.code === 'waiting' ? {...told, advice: told.advice.replace(/http\S+(?=\/chat\/)/, apiUrl)} : told);
+
 /** All sentences, the most important first. */
 export function sentences(state) {
   const own = ownSentence(state);
-  const theirs = state.now ? [state.now.sentence, ...state.now.more] : [];
+  const theirs = state.now ? [state.now.sentence, ...state.now.more].map(fromHere) : [];
   return own ? [own, ...(['connecting', 'outdated'].includes(own.code) ? theirs : [])] : theirs;
 }
 

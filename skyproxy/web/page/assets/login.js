@@ -12,7 +12,7 @@ export function loginCard(why) {
   const open = h('button', {type: 'submit'}, 'Open');
   const form = h(
     'form', {class: 'card login', on: {submit}}, h('h1', null, 'Type the admin key'),
-    h('p', null, why), user, h('label', null, 'Admin key ', key), open, wrong,
+    h('p', null, why), h('p', {class: 'secondary muted'}, 'On the computer that skyproxy runs on, ', h('code', null, 'skyproxy keys create --admin'), ' makes one.'), user, h('label', null, 'Admin key ', key), open, wrong,
   );
   show(wrong, false);
 

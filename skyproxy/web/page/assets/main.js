@@ -29,6 +29,7 @@ const live = h('span', {class: 'live', role: 'status'});
 const top = head();
 const main = h('main', {id: 'main'});
 document.body.dataset.view = route().view.name;
+document.querySelector('.late')?.remove();
 const keysButton = h('button', {type: 'button', class: 'link'}, 'Keys');
 document.body.append(
   h('a', {class: 'skip', href: '#main', on: {click: skip}}, 'To the view'),

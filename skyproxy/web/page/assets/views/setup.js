@@ -1,6 +1,6 @@
 // What is configured, what is missing, and what to type into SkyrimNet.
 
-import {get, post} from '../api.js';
+import {apiUrl, get, post} from '../api.js';
 import {ask, keptRequest} from '../answers.js';
 import {button, copyButton, foreign, h, ours, replace, rest, show} from '../dom.js';
 import {count, counted, duration, money} from '../format.js';
@@ -232,7 +232,7 @@ function skyrimnet(setup) {
   show(unserved, setup.unserved.length > 0);
   return [
     h('p', {class: 'muted'}, 'While the game runs, SkyrimNet’s own page is at localhost:8080: look there under Config.'),
-    h('h3', null, 'Endpoint'), paste(`${setup.url}${ENDPOINT}`),
+    h('h3', null, 'Endpoint'), paste(`${apiUrl(setup.url)}${ENDPOINT}`),
     h('h3', null, 'Key'), setup.needs_key
       ? h('p', {class: 'secondary muted'}, 'That of a client, which ', h('code', null, 'skyproxy keys create NAME'), ' shows once.')
       : [h('p', {class: 'secondary muted'}, 'Any text: SkyrimNet wants one, skyproxy does not look at it.'), paste('skyproxy')],
