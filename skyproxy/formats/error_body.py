@@ -106,7 +106,7 @@ def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], 
         strict = _is_json(data)
         if strict and b"\\u" not in data and mask(text) == text:
             return data
-        rewritten = _encoded(body, mask)
+        rewritten = masked(body, mask)
         if rewritten is not None:
             # Equal values: nothing was masked, not even in a name that stands there twice.
             return data if strict and mask(text) == text and orjson.loads(rewritten) == body else rewritten
@@ -114,16 +114,11 @@ def shaped(data: bytes, content_type: bytes, status: int, mask: Callable[[str], 
     if outer is not None:
         own = inner if isinstance(inner, dict) else {}
         given = {**_standard(error, status), **own, "message": _message(mask(error.message), status)}
-        if (written := _encoded({**outer, "error": given}, mask)) is not None:
+        if (written := masked({**outer, "error": given}, mask)) is not None:
             return written
     given = {key: each[:_LONGEST_MESSAGE] if isinstance(each, str) else each for key, each in
              {**_standard(error, status), "message": _message(mask(error.message), status)}.items()}  # fmt: skip
-    return _encoded({"error": given}, mask) or b'{"error":{"message":"The provider answered with an error."}}'
-
-
-def masked(value: dict[str, Any], mask: Callable[[str], str]) -> bytes | None:
-    """*value*, an object in OpenAI's shape, as JSON, without what *mask* takes out; None if it has too many levels."""
-    return _encoded(value, mask)
+    return masked({"error": given}, mask) or b'{"error":{"message":"The provider answered with an error."}}'
 
 
 def _standard(error: ErrorBody, status: int) -> dict[str, Any]:
@@ -284,8 +279,8 @@ def _text_of(data: bytes, content_type: bytes) -> str:
     return " ".join(text.replace("\0", " ").split())
 
 
-def _encoded(value: Any, mask: Callable[[str], str]) -> bytes | None:
-    """*value* as JSON, each of its strings masked; None if it has too many levels."""
+def masked(value: Any, mask: Callable[[str], str]) -> bytes | None:
+    """*value* as JSON, each of its strings without what *mask* takes out; None if it has too many levels."""
     try:
         value = _masked(value, mask, _LEVELS)
     except ValueError:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
-from skyproxy.formats.openai.bodies import any_count, token_count
 from skyproxy.formats.openai.stream_state import StreamState
+from skyproxy.formats.openai.token_counts import any_count, token_count
 
 _BYTES_PER_TOKEN = 4
 """About, for estimates."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from skyproxy.formats.openai.bodies import counts_completion, error_of, read_answer, text_length, usage_of
+from skyproxy.formats.openai.bodies import error_of, read_answer, text_length
 from skyproxy.formats.openai.choices import Choices
 from skyproxy.formats.openai.chunk_template import ChunkTemplate
 from skyproxy.formats.openai.error_events import read_any_event, read_data, with_error
@@ -15,6 +15,7 @@ from skyproxy.formats.openai.frames import Frames
 from skyproxy.formats.openai.model_names import ModelNames
 from skyproxy.formats.openai.plain_chunk import SPOKEN, plain_chunk
 from skyproxy.formats.openai.stream_state import JUST_TEXT, NO_USAGE, Asked, StreamState
+from skyproxy.formats.openai.token_counts import counts_completion, usage_of
 from skyproxy.formats.sse import DONE, SHORTEST_EVENT, Event, end_of_nothing, event_end
 
 FirstContent = Literal["waiting", "content", "error", "empty"]
@@ -23,7 +24,6 @@ LONGEST_PREAMBLE_BYTES = 256 * 1024
 """Bytes that a stream may send before its first content; beyond, it is taken as it is."""
 
 _ERROR = b'"error"'
-
 # Numbers: to seek bytes takes ten times as long.
 _QUOTE, _LINE_FEED, _CARRIAGE_RETURN = b'"\n\r'
 

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from skyproxy.errors import UpstreamBroken, UpstreamUnusable
 from skyproxy.formats.decompress import Inflater, TooLarge
-from skyproxy.formats.openai.bodies import counts_completion, error_of, read_answer, text_length, usage_of
+from skyproxy.formats.openai.bodies import error_of, read_answer, text_length
 from skyproxy.formats.openai.choices import end_of
 from skyproxy.formats.openai.stream_state import NO_USAGE, StreamState
+from skyproxy.formats.openai.token_counts import counts_completion, usage_of
 from skyproxy.formats.reported import reported
 from skyproxy.http.common.headers import Fields, media_type
 from skyproxy.upstream.exchange.body import Body
