@@ -32,7 +32,7 @@ from skyproxy.config.kept_answers import refuse_missing_stores
 from skyproxy.config.key_doubts import doubts_of_keys
 from skyproxy.config.plain_files import is_file
 from skyproxy.config.prices import read_prices
-from skyproxy.config.problems import ConfigError, Problem
+from skyproxy.config.problems import ConfigError, Problem, named
 from skyproxy.config.profiles import read_profiles, read_token
 from skyproxy.config.providers import read_ca_files, read_providers, set_proxies
 from skyproxy.config.proxy_settings import Address, ProxySettings
@@ -273,7 +273,9 @@ def _slots(section: Section, providers: Sequence[str], problems: list[Problem]) 
         # Without any provider, their absence is a problem already.
         if providers and isinstance(provider, str) and provider not in providers:
             suggestion = nearest(provider, providers)
-            message = "names no provider" if suggestion else f"names no provider; there are {', '.join(providers)}"
+            message = (
+                "names no provider" if suggestion else f"names no provider; there are {named(', '.join(providers))}"
+            )
             problems.append(entry.problem(("provider",), message, suggestion))
         if slot is not None:
             slots[name] = slot

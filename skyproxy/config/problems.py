@@ -39,8 +39,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        key = f"{printable(_HIDDEN.sub('***', self.key))[:_SHOWN_KEY]}: " if self.key else ""
-        hint = f" (did you mean {printable(self.suggestion)!r}?)" if self.suggestion else ""
+        key = f"{named(self.key)[:_SHOWN_KEY]}: " if self.key else ""
+        hint = f" (did you mean {named(self.suggestion)!r}?)" if self.suggestion else ""
         return f"{place}: {key}{self.message}{hint}"
 
 
@@ -69,6 +69,11 @@ def may_pass(error: BaseException | None, system: str = os.name) -> bool:
     if isinstance(error, RuntimeError):
         return str(error) == "can't start new thread"
     return isinstance(error, OSError) and error.errno in _PASSING
+
+
+def named(text: str) -> str:
+    """*text*, which has names of the configuration's, on one line and without what may be a key among them."""
+    return printable(_HIDDEN.sub("***", text))
 
 
 def printable(text: str) -> str:

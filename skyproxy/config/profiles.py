@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
 
+from skyproxy.config import rules
 from skyproxy.config.fields import Checked, Name, frozen
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.config.problems import Problem
@@ -67,6 +68,10 @@ def _wrong(
         return entry.problem((slot,), "names no slot that stands under model_slots:", suggestion)
     if not isinstance(served, str) or not parse_model_name(served).is_complete:
         return entry.problem((slot,), "must be provider:model, such as ollama:llama3.1:8b")
+    try:
+        rules.name(served)
+    except ValueError as error:
+        return entry.problem((slot,), str(error))
     provider = parse_model_name(served).provider
     if provider not in providers:
         suggestion = nearest(provider, providers)

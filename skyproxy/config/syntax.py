@@ -21,7 +21,13 @@ _OF_COLONS = ("mapping values", "find expected ':'", "expected '<document start>
 _WITH_VALUE = re.compile(r"(?:- )?[^\s'\"#][^'\"#]*?:\s+[^\s#|>&]")
 
 _OF_NAMES = ("tag", "alias", "anchor")
-_OF_SIGNS = ("cannot start any token", "alias", "chomping or indentation", "a comment or a line break")
+_OF_SIGNS = (
+    "cannot start any token",
+    "alphabetic or numeric",
+    "alias",
+    "chomping or indentation",
+    "a comment or a line break",
+)
 _NO_COMMENT = re.compile(r"//|;|/\*|REM\s")
 _SECTION = re.compile(r"\[\[?[\w.\" -]+\]\]?$")
 _WIDE_COLON = re.compile("[\uff1a\ufe55\ufe13\ua789\u2236]")
@@ -177,6 +183,11 @@ class _Trouble:
     def _of_blocks(self) -> tuple[int | None, str] | None:
         if "another document" in self._problem:
             return self.at, "another document begins here: leave out the line ---"
+        if "expected the node content" in self._problem:
+            return (
+                self.at,
+                "a value is missing here, or it begins with a , or a bracket and takes quotes: put it in ' '",
+            )
         if self.at is None or "block end" not in self._problem:
             return None
         if self._line(self.at).lstrip().startswith("-") or self._problem.endswith("found '?'"):

@@ -174,6 +174,11 @@ IN_YAML: tuple[tuple[str, int, str], ...] = (
     # Signs, items and mappings where a text belongs.
     ("proxy: {cors_origins: *}\n" + P + S, 1, "put all of it in ' '"),
     (P + S.replace("model: m", "model: *"), 8, "put all of it in ' '"),
+    (P + S + "    fallbacks: [openrouter:a,, openrouter:b]\n", 9, "is parted by commas"),
+    (P + S.replace("model: m", "model: ,m"), 8, "a value is missing here"),
+    (P + S + "profiles: {cheap: {default: 'openrouter:m\u200b'}}\n", 9, "other characters that cannot be seen"),
+    (P + "% mine\n" + S, 5, "put all of it in ' '"),
+    (P.replace("openrouter:", f"sk-or-v1-{'secret01' * 8}:") + S, 7, "names no provider; there are ***"),
     (P + S.replace("model: m", "model: - m"), 8, "a list begins in a line of its own"),
     (P + "  b:\n    <<: *openruter\n" + S, 6, "none of that name stands above"),
     (P + S.replace("model: m", "model: !secret x"), 8, "takes for a tag"),
