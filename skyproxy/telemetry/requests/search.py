@@ -156,8 +156,8 @@ def classes_of(record: RequestRecord, trace: Trace, background: Set[str] = froze
         return ["slow"] if _is_slow(record, background) else classes
     failures = [step for step in steps if step.kind in ("failed", "refused")]
     hedged = any(step.kind == "hedge" for step in steps)
-    of_provider = outcome == "client_error" and bool(failures) and failures[-1].code in OF_PROVIDERS
-    if of_provider or outcome in ("failed", "upstream_error", "refused"):
+    if outcome in ("failed", "upstream_error", "refused", "client_error"):
+        # Whoever is at fault, the game got no answer.
         classes.append("failed")
     elif outcome == "cancelled":
         classes.append("cancelled")

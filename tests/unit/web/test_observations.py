@@ -86,6 +86,15 @@ class ApiTests(Case):
         self.assertEqual((told["counts"]["all"], told["counts"]["failed"], told["matching"]), (5, 1, 1))
         self.assertEqual((told["slots"], told["providers"], told["clients"]), (["default"], ["guard"], ["127.0.0.1"]))
 
+    def test_what_got_no_answer_has_failed_whoever_is_at_fault(self) -> None:
+        for outcome in ("ok", "client_error", "upstream_error", "failed", "refused", "cancelled"):
+            self.add(request_id=outcome, outcome=outcome)
+        told = self.ask("GET", "/api/requests?outcome=failed").json()
+        self.assertEqual(
+            [each["id"] for each in told["requests"]], ["refused", "failed", "upstream_error", "client_error"]
+        )
+        self.assertEqual(told["counts"]["failed"], 4)
+
     def test_all_of_them_are_sorted(self) -> None:
         for number, (latency, first, cost) in enumerate((
             (3.0, 0.5, 0.02), (1.0, 0.9, None), (2.0, None, 0.0), (2.0, 0.1, 0.01), (0.5, 0.2, 0.5),
