@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -20,6 +21,9 @@ from skyproxy.log.events import (
 )
 from skyproxy.log.redaction import REDACTED, Redactor
 from skyproxy.log.severity import NAMES, severity_of
+
+# Of Unicode's second set (ISO 6429), which JSON may have as they are, and by which terminals move their cursor, too.
+_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]")
 
 _END_OF_LINE = orjson.OPT_APPEND_NEWLINE
 
@@ -40,6 +44,11 @@ class JsonLines:
 
     def line(self, event: LogEvent) -> bytes:
         """*event*, with the end of the line. It does not raise."""
+        line = self._line(event)
+        # Of few letters beyond ASCII the first byte is this one.
+        return _CONTROLS.sub(_escaped, line) if b"\xc2" in line else line
+
+    def _line(self, event: LogEvent) -> bytes:
         fields = event.get(PLAIN)
         if not fields:
             return self._any_line(event)
@@ -103,6 +112,10 @@ class JsonLines:
             return {self._redactor.redact(key): self._redacted(item) for key, item in value.items()}
         written = str(value)
         return value if self._redactor.redact(written) == written else REDACTED
+
+
+def _escaped(letter: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % letter[0][1]
 
 
 def _encode(record: dict[str, Any]) -> bytes:

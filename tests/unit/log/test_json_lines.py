@@ -109,6 +109,13 @@ class JsonLinesTests(SynchronousTestCase):
         record = self.record(event_of("Told", model='a\r\n{"level":"ERROR"}\x00\x1b[2J'))
         self.assertEqual(record["model"], 'a\r\n{"level":"ERROR"}\x00\x1b[2J')
 
+    def test_what_moves_the_cursor_of_a_terminal_is_escaped(self) -> None:
+        said = "\x1b[2J\x9b2J\x9d0;x\x85 «à»"
+        for fields in ({"said": said}, {PLAIN: {"said": said}}):
+            line = JsonLines(Redactor([])).line(event_of("Told", **fields))
+            self.assertIn(r'"said":"\u001b[2J\u009b2J\u009d0;x\u0085 «à»"', line.decode())
+            self.assertEqual(json.loads(line)["said"], said)
+
     def test_a_failure(self) -> None:
         record = self.record(event_of("Request failed", LogLevel.critical, log_failure=failure_of(ValueError("why"))))
         self.assertEqual((record["message"], record["error"]), ("Request failed", "ValueError: why"))
