@@ -255,7 +255,8 @@ def test_bug_report(tmp_path: Path) -> None:
     }
     written(tmp_path, config)
     (tmp_path / ".env").write_text("A_API_KEY=the-secret-key\n")
-    (tmp_path / "x.log").write_text('{"message":"one"}\n{"message":"it said the-secret-key and sk-or-v1-secret00"}\n')
+    head = '{"timestamp":"2026-12-01T00:00:00.000Z","level":"INFO","message":'
+    (tmp_path / "x.log").write_text(f'{head}"one"}}\n{head}"it said the-secret-key and sk-or-v1-secret00"}}\n')
     done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", typed="n\n")
     assert done.returncode == 1 and not (tmp_path / "report.zip").exists()
     done = skyproxy(tmp_path, "bug-report", "-o", "report.zip", "--yes")
