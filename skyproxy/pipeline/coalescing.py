@@ -1,4 +1,12 @@
-"""Answers that requests share: those that are in a store, and those that are under way."""
+"""Answers that requests share: those that are in a store, and those that are under way.
+
+A request gets what is stored, or follows a flight of this process, or leads one of its own. That brings, to all who
+share it, the first of these that there is:
+
+- another worker's answer, as it comes, where there are several workers (:meth:`Coalescing._fly_with`);
+- a whole answer that another machine got meanwhile, where the store is one for several (:meth:`Coalescing._claim`);
+- what the request that leads it fetches from the providers (:meth:`Coalescing._fly`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +23,6 @@ from skyproxy.cache.key import cache_key, canonical, is_deterministic
 from skyproxy.cache.single_flight import SingleFlight
 from skyproxy.cache.store import Store
 from skyproxy.cache.stored_answer import StoredAnswer
-from skyproxy.config import CacheRule
 from skyproxy.errors import InternalError, SkyproxyError, forget
 from skyproxy.pipeline.provider_answer import ProviderAnswer
 from skyproxy.pipeline.request import Request
@@ -27,8 +34,6 @@ if TYPE_CHECKING:
     from skyproxy.cache.transit import Incoming
 
 _log = Logger()
-
-_HEADER = b"X-Skyproxy-Cache"
 
 _MOST_LEADERS = 3
 """Workers that a request follows, one after the other, as each is gone: then it asks by itself."""
@@ -141,10 +146,14 @@ class Coalescing:
 
         :raise SkyproxyError: as *fetch* does.
         """
-        if sharing.rule is not None and sharing.reads:
-            cached = await self._from_store(sharing, sharing.rule)
-            if cached is not None:
-                return cached
+        rule = sharing.rule
+        if rule is not None and sharing.reads:
+            store = self._stores[rule.store]
+            stored = await store.get(sharing.key)
+            if stored is not None:
+                self._count(sharing, "hit")
+                sharing.age = age = store.age(stored)
+                return CachedAnswer(stored, [*_said("hit"), (b"Age", b"%d" % age)])
         flight = self._flights.get(sharing.key) if sharing.coalesces else None
         if flight is None:
             return await self._lead(sharing, fetch)
@@ -166,15 +175,6 @@ class Coalescing:
     def _count(self, sharing: Sharing, result: CacheResult) -> None:
         self._counts[result] = self._counts.get(result, 0) + 1
         sharing.result = result
-
-    async def _from_store(self, sharing: Sharing, rule: CacheRule) -> CachedAnswer | None:
-        store = self._stores[rule.store]
-        stored = await store.get(sharing.key)
-        if stored is None:
-            return None
-        self._count(sharing, "hit")
-        sharing.age = age = store.age(stored)
-        return CachedAnswer(stored, [*_said("hit"), (b"Age", b"%d" % age)])
 
     async def _lead(self, sharing: Sharing, fetch: Fetch) -> RelayableAnswer:
         """Begin a flight, and be the first to wait for its answer."""
@@ -295,4 +295,4 @@ class Coalescing:
 
 
 def _said(result: CacheResult) -> list[tuple[bytes, bytes]]:
-    return [(_HEADER, result.encode("ascii"))]
+    return [(b"X-Skyproxy-Cache", result.encode("ascii"))]

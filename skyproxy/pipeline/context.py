@@ -39,6 +39,7 @@ class RequestContext:
     :ivar outlived_by: what goes on for others when its client has left; fires when that is over.
     :ivar done: fires when the request is over. To cancel it is to end the request.
     :ivar ended_by: why skyproxy itself ended the request, if it did.
+    :ivar over_at: when it was over, on the clock of *started*; 0 before.
     :ivar error: what it ended with, if it failed.
     :ivar gone: whether the client has left before it had its answer.
     :ivar place: what it has taken of its client's limits; None: there are none.

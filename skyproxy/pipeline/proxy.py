@@ -1,6 +1,7 @@
 """The way of one request, from the client's bytes to the end of its answer.
 
-:meth:`Proxy._obtain` and :meth:`Proxy._serve` are that way, from the top to the bottom; each step has its own module.
+:meth:`Proxy._serve`, :meth:`Proxy._obtain` and :meth:`Proxy._fetch` are that way, the later ones called by the earlier;
+each step has its own module.
 """
 
 from __future__ import annotations

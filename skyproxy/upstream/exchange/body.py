@@ -62,6 +62,9 @@ class Body(Protocol):
     Until :meth:`flow` is called, what arrives is kept (the first read at most: the transport is paused then).
     It is also the push producer to register with whoever takes the bytes.
 
+    Its timers: *deadline*, until it is a stream; from then on *idle_timeout*, and besides, once the stream says that it
+    is over, the inspector's patience. The last two end nothing while it is paused.
+
     :param clock: for the timers.
     :param deadline: the running ``default_timeout`` of the exchange; :meth:`stream` ends it.
     :param idle_timeout: seconds between two reads of a flowing body, while it is not paused.
