@@ -54,9 +54,13 @@ class SlidingWindow:
         self.used += amount
 
     def correct(self, second: int, amount: int) -> None:
-        """Change what was counted in *second* by *amount*, unless that has left the window."""
+        """Change what was counted in *second* by *amount*, unless that has left the window, or was counted by another
+        one, before this came in its place.
+        """
         if self._now - second < _BUCKETS:
-            self._buckets[second % _BUCKETS] += amount
+            place = second % _BUCKETS
+            amount = max(amount, -self._buckets[place])
+            self._buckets[place] += amount
             self.used += amount
 
     @property

@@ -40,6 +40,17 @@ class WindowTests(SynchronousTestCase):
         window.correct(7, 99)
         self.assertEqual(window.used, 0)
 
+    def test_what_another_window_counted_gives_nothing_back(self) -> None:
+        # A reload took the limit away, and another one gave it again.
+        window = SlidingWindow(1000)
+        window.advance(8)
+        window.add(10)
+        window.correct(7, -500)
+        window.correct(8, -500)
+        self.assertEqual((window.used, window.left), (0, 1000))
+        window.advance(100)
+        self.assertEqual(window.used, 0)
+
     def test_when_there_is_place(self) -> None:
         window = SlidingWindow(10)
         window.advance(100)
