@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from twisted.internet.task import deferLater
+
 from skyproxy.clock import Clock
 from skyproxy.config import ProviderConfig
 from skyproxy.upstream.guards.admissions import Admissions, Calm
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from skyproxy.upstream.guards.findings import Teller
 
 NO_KEYS: frozenset[str] = frozenset()
+_LOOK_SECONDS = 0.25
+"""Seconds after which a request looks again that waits for a key while others go with another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class AdmissionControl:
         :raise KeysResting: every key has met its rate limit.
         """
         deployment, limiter, rate = entry.deployment, self._guards.limiter, self._guards.rate
+        background = entry.priority == "background"
         if deployment.limited:
             deployment.look()
         while True:
@@ -135,7 +140,7 @@ class AdmissionControl:
             if permit is not None:
                 return Reservation(permit, admissions, deployment)
             # A background request may wait for long: it keeps no place from an interactive one, and asks again.
-            (admissions.ignored if entry.priority == "background" else admissions.waits)()
+            (admissions.ignored if background else admissions.waits)()
             try:
                 permit = await limiter.acquire(max(0.0, entry.deadline - self._clock.seconds()), entry.priority)
             except BaseException:
@@ -145,7 +150,6 @@ class AdmissionControl:
             if not deployment.limited and admissions.current:
                 return Reservation(permit, admissions, deployment)
             admissions = self._renewed(entry, permit, admissions)
-            background = entry.priority == "background"
             if not rate or self.rest_of(deployment, entry.avoid, background=background) == 0.0:
                 return Reservation(permit, admissions, deployment)
             admissions.ignored()
@@ -203,12 +207,16 @@ class AdmissionControl:
                     retry_after=seconds,
                     said=deployment.limit_said,
                 )
+            if entry.avoid and rest != 0.0 < left and self.rest_of(deployment, background=background) == 0.0:
+                # Others may go now, with a key that this one avoids.
+                self.call_next(deployment)
+                await deferLater(self._clock, min(rest or _LOOK_SECONDS, _LOOK_SECONDS, left))  # type: ignore[arg-type]
+                continue
             most = self._config.max_pending
             # A request that goes to the head of the line was among those that may wait before.
             if deployment.waiting >= most and not first:
                 raise BacklogFull(f"{most} requests already wait for this model (max_pending).", retry_after=1.0)
-            came = entry.deadline - entry.queue_timeout
-            place = deployment.turn(background=background, first=first, came=came)
+            place = deployment.turn(background=background, first=first, came=entry.deadline - entry.queue_timeout)
             if rest:
                 deployment.look_in(rest)
             late = QueueTimeout(
@@ -244,9 +252,8 @@ class AdmissionControl:
 
     def rest(self, model: str, avoid: AbstractSet[str] = NO_KEYS) -> float | None:
         """Seconds until *model* may be asked after a 429; 0.0 if it may be now, None if that is not known."""
-        if not self._guards.rate:
-            return self.keys_rest()
-        return self.rest_of(self._guards.deployments.of(model), avoid)
+        guards = self._guards
+        return self.rest_of(guards.deployments.of(model), avoid) if guards.rate else self.keys_rest()
 
     def keys_rest(self) -> float:
         """Seconds until a key may be used; 0 if one may now, or none is needed."""

@@ -1415,6 +1415,22 @@ class RatesOfKeysTests(Case):
         asking.cancel()
         self.failureResultOf(asking, CancelledError)
 
+    def test_one_that_may_not_use_a_key_again_keeps_nobody_from_it(self) -> None:
+        self.first.guards.limiter.resize(25)
+        forbidden = self.ask(fallback=False)
+        self.answer(403, whole=b'{"error": {"message": "No."}}')
+        self.clock.advance(0)
+        self.answer(429, (b"Retry-After", b"8"))
+        self.assertEqual((self.used(), forbidden.called), ("AB", False))
+        others = [self.ask(fallback=False) for _ in range(3)]
+        self.assertEqual(self.used(), "ABAAA")
+        self.clock.advance(8)
+        self.assertEqual(self.used(), "ABAAAB")
+        for number, each in enumerate((*others, forbidden), 2):
+            self.upstreams[0].answer(number=number, whole=GOOD)
+            self.successResultOf(each).close(None)
+        self.assertEqual(pending_calls(self.clock), [])
+
     def test_who_waits_too_long_is_told(self) -> None:
         for key in self.keys:
             # One is under way and one more is not taken: that is all, for two seconds.
