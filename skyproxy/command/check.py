@@ -15,7 +15,7 @@ from skyproxy.command.missing_keys import of_missing_keys
 from skyproxy.command.output import NEW_LINE, WRONG, printable, seconds, show_json, table
 from skyproxy.command.place import config_option, json_option, source_for_others
 from skyproxy.config import Config, ConfigError, ProviderConfig, load
-from skyproxy.config.known import SLOTS
+from skyproxy.config.known import BY_NAME, SLOTS
 from skyproxy.config.model_names import parse_model_name
 from skyproxy.util.user_folders import user_home
 
@@ -128,6 +128,12 @@ def with_ports(found: Found, config: Config) -> Found:
     )
 
 
+def _another_key(provider: ProviderConfig) -> str:
+    """Where another key of *provider* is made; empty: nobody knows."""
+    page = BY_NAME[provider.name].key_page if provider.name in BY_NAME else ""
+    return f"; make another key at {page}" if page else ""
+
+
 def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
     """*found*, with what the providers say of their keys."""
     from skyproxy.command.live import check_live, key_text, providers_asked
@@ -136,7 +142,8 @@ def with_live(found: Found, config: Config, *, tokens: bool) -> Found:
     reports, answers = check_live(config, tokens=tokens)
     live = {f"{each.name}:": (key_text(each, reports), "-") for each in config.providers.values()}
     errors = [
-        f"provider {provider.name}: {report.variable or 'it'}: {report.result}: {report.text}"
+        f"provider {provider.name}: {f'{report.variable}: ' if report.variable else ''}{report.result}: {report.text}"
+        f"{_another_key(provider) if report.result == 'refused' else ''}"
         for provider in providers_asked(config)
         for report in reports.get(provider.name, ())
         if report.result in ("refused", "no answer")

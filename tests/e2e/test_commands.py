@@ -87,7 +87,7 @@ def test_from_a_key_to_an_answer(start: Starter, demo: DemoProvider, tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert "That is a key of OpenRouter." in done.stdout and f"wrote {folder / 'skyproxy.yaml'}" in done.stdout
-    assert done.stdout.endswith("Next: skyproxy check, then skyproxy run\n")
+    assert done.stdout.endswith("Next: skyproxy check --live, then skyproxy run\n")
     assert key not in done.stdout + done.stderr + (folder / "skyproxy.yaml").read_text()
     assert (folder / ".env").stat().st_mode & 0o077 == 0
     assert json.loads(skyproxy(tmp_path, "check", "--json").stdout)["good"]
@@ -128,7 +128,7 @@ def test_init_imports(tmp_path: Path) -> None:
     done = skyproxy(tmp_path, "init", "--import", "config.yaml", "--dir", "new")
     assert done.returncode == 0, done.stderr
     named = f"--config {tmp_path / 'new'}"
-    assert done.stdout.endswith(f"Next: skyproxy check {named}, then skyproxy run {named}\n")
+    assert done.stdout.endswith(f"Next: skyproxy check --live {named}, then skyproxy run {named}\n")
     told = json.loads(skyproxy(tmp_path, "check", "--config", "new", "--json").stdout)
     assert told["good"] and told["slots"] == [
         {"slot": "default", "provider": "groq", "model": "llama", "key": "GROQ_API_KEY"}
@@ -230,10 +230,16 @@ def test_check_asks_the_providers(demo: DemoProvider, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("MINE_API_KEY=the-right-key\nOPEN_API_KEY=any-other-key\n")
         done = skyproxy(tmp_path, "check", "--live")
         assert done.returncode == 1 and "lists no model god-model: did you mean good-model?" in done.stderr
-        assert "provider gone: it: no answer" in done.stderr
+        assert "provider gone: no answer" in done.stderr
         (tmp_path / ".env").write_text("MINE_API_KEY=a-wrong-key\nOPEN_API_KEY=any-other-key\n")
         done = skyproxy(tmp_path, "check", "--live")
-        assert done.returncode == 1 and "provider mine: MINE_API_KEY: refused: status 401" in done.stderr
+        assert done.returncode == 1 and "provider mine: MINE_API_KEY: refused: status 401\n" in done.stderr
+        config["providers"] = {"openrouter": config["providers"]["mine"]}
+        config["model_slots"] = {"default": {"provider": "openrouter", "model": "good-model"}}
+        written(tmp_path, config)
+        (tmp_path / ".env").write_text("MINE_API_KEY=a-wrong-key\n")
+        refused = "refused: status 401; make another key at https://openrouter.ai/settings/keys\n"
+        assert refused in skyproxy(tmp_path, "check", "--live").stderr
         assert skyproxy(tmp_path, "check", "--tokens").returncode == 2
     finally:
         server.shutdown()

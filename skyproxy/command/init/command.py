@@ -208,7 +208,8 @@ def _write(folder: Path, files: dict[str, str]) -> None:
     if told is not None:
         click.echo(f"note: {told}")
     where = _named(folder)
-    click.echo(f"Next: skyproxy check{where}, then skyproxy run{where}")
+    # Lists of models may be open to every key: that there was one says nothing of this one.
+    click.echo(f"Next: skyproxy check --live{where}, then skyproxy run{where}")
 
 
 def _named(folder: Path) -> str:
