@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 import os
 import re
 import signal
@@ -334,3 +336,19 @@ def call_works(proxy: Proxy) -> bool:
         return call(proxy, "GET", "/healthz").status == 200
     except (OSError, ValueError):
         return False
+
+
+def test_requests_of_very_many_small_values_share_the_memory_for_bodies(proxy: Proxy, demo: DemoProvider) -> None:
+    """Ten kilobytes of gzip that would take 240 MB each, for as long as the provider takes."""
+    many = b'{"model":"demo:guard;first=%d","messages":[{"role":"user","content":"x"}],"metadata":[%b0]}'
+    held, quick = (gzip.compress(many % (first, b"[]," * 3_300_000)) for first in (50, 0))
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    connection = http.client.HTTPConnection(*proxy.address, timeout=PATIENCE)
+    connection.request("POST", "/v1/chat/completions", held, headers)
+    eventually(lambda: demo.stats()["active"] == 1, "the first is at the provider")
+    refused = ask(proxy, quick, headers)
+    assert (refused.status, refused.json()["error"]["code"]) == (503, "too_many_bodies")
+    assert ask(proxy, chat()).status == 200
+    connection.close()
+    eventually(lambda: demo.stats()["active"] == 0, "it has ended")
+    assert ask(proxy, quick, headers).status == 200
