@@ -52,8 +52,9 @@ class JsonAnswer:
         answer, presentation = self._answer, self._presentation
         whole = answer.whole or await read_json(answer.body, answer.headers, answer.dialect)
         self.state = whole.state(answer.dialect)
-        relayed = relayed_fields(answer.headers)
-        headers = retyped(relayed, _JSON) if answer.called_a_stream else typed(relayed, _JSON)
+        headers, said = relayed_fields(answer.headers), answer.content_type
+        if said != b"application/json":
+            headers = retyped(headers, _JSON) if answer.called_a_stream else typed(headers, said, _JSON)
         body = presented(whole, answer.shown_model, strip_reasoning=presentation.strip_reasoning)
         if whole.error is not None:
             # One that is an answer, too: a response that has failed, or what breaks off.

@@ -36,7 +36,7 @@ class OpaqueAnswer:
         """
         answer = self._answer
         body = answer.body
-        headers = [*typed(relayed_fields(answer.headers), _BYTES), *self._presentation.fields]
+        headers = [*typed(relayed_fields(answer.headers), answer.content_type, _BYTES), *self._presentation.fields]
         if await body.first() is not None:
             client.answer(answer.status, headers, b"")
             return

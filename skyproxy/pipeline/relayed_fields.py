@@ -22,9 +22,6 @@ _LONGEST_NAME = 100
 _LONGEST_VALUE = 1024
 """Bytes of a field's value, likewise."""
 
-# HTTP/2 lets a provider send them (RFC 9113, 8.2.1), and many clients would not take any of the answer over HTTP/1.1.
-_has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-
 _runs = re.compile(rb"^[^;]*(?:html|xml|svg)", re.IGNORECASE).search
 
 _MOST = 64
@@ -36,10 +33,7 @@ def relayed_fields(headers: Fields) -> list[Field]:
     passed = [
         (name_below, value)
         for name, value in headers
-        if len(name) <= _LONGEST_NAME
-        and (name_below := _passed_as(name)) is not None
-        and len(value) <= _LONGEST_VALUE
-        and not _has_control(value)
+        if len(name) <= _LONGEST_NAME and (name_below := _passed_as(name)) is not None and len(value) <= _LONGEST_VALUE
     ]
     return passed if len(passed) <= _MOST else passed[:_MOST]
 
@@ -49,12 +43,11 @@ def retyped(fields: Fields, content_type: Field) -> list[Field]:
     return [*(field for field in fields if field[0].lower() != b"content-type"), content_type]
 
 
-def typed(fields: Fields, content_type: Field) -> Fields:
-    """*fields*, with *content_type* where they have none, or one by which a browser that is led here runs what is in
-    the answer, as if it were skyproxy's own page.
+def typed(fields: list[Field], said: bytes, content_type: Field) -> list[Field]:
+    """*fields*, with *content_type* where the provider has *said* none, or one by which a browser that is led here runs
+    what is in the answer, as if it were skyproxy's own page.
     """
-    said = [value for name, value in fields if name.lower() == b"content-type"]
-    return fields if len(said) == 1 and said[0] and not _runs(said[0]) else retyped(fields, content_type)
+    return fields if said and not _runs(said) else retyped(fields, content_type)
 
 
 @lru_cache(maxsize=64)

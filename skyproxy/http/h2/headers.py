@@ -197,6 +197,8 @@ def response_head(received: Iterable[tuple[bytes, bytes]], method: bytes) -> Res
             lengths.add(value)
     if len(lengths) > 1 or not all(map(_is_length, lengths)):
         raise MalformedMessage("The response has no valid Content-Length.")
+    # Those that HTTP/1.1 does not have would keep its clients from taking any of the answer.
+    fields = [field for field in fields if not _has_control(field[1])]
     if method == b"HEAD" or code in _WITHOUT_BODY:
         return ResponseHead(code, fields, 0)
     return ResponseHead(code, fields, int(lengths.pop()) if lengths else None)

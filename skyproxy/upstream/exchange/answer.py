@@ -92,7 +92,12 @@ class Answer:
     @property
     def called_a_stream(self) -> bool:
         """Whether the provider says that the body comes as events."""
-        return _EVENT_STREAM.match(self.headers.last.get(b"content-type", b"")) is not None
+        return _EVENT_STREAM.match(self.content_type) is not None
+
+    @property
+    def content_type(self) -> bytes:
+        """What the provider says of the body; empty if nothing. Of several the last counts, as for browsers."""
+        return self.headers.last.get(b"content-type", b"")
 
     @property
     def is_encoded(self) -> bool:
