@@ -136,8 +136,8 @@ def check_names(fields: dict[str, Any]) -> None:
 
     :raise InvalidRequest: it has one.
     """
-    for name in fields.keys() - _JUDGED:
-        if name.casefold() in _JUDGED:
+    for name in fields:
+        if name not in _JUDGED and name.casefold() in _JUDGED:
             meant = name.casefold()
             raise InvalidRequest(f"A field is called as `{meant}` but for the case of its letters: write `{meant}`.")
 

@@ -94,6 +94,8 @@ def _is_said(field: str, value: Any, levels: int = _LEVELS) -> bool:
     number beside it (Together's ``token_id``), or fields in which there is nothing (LiteLLM's
     ``provider_specific_fields``).
     """
+    if isinstance(value, str):
+        return value != ""
     if isinstance(value, bool | int | float):
         # Cloudflare writes digits of a text so.
         return field == "content" and not isinstance(value, bool)
