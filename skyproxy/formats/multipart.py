@@ -87,4 +87,7 @@ def _boundary(content_type: bytes) -> bytes:
 
 
 def _unsure() -> InvalidRequest:
-    return InvalidRequest("The multipart form can be understood in more than one way.")
+    return InvalidRequest(
+        "The multipart form can be understood in more than one way: write one boundary, lines that end in CRLF, heads "
+        "that are not folded, and plain names."
+    )

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.shared_faults import LIMIT, Trial
+from tests.benchmarks.shared_faults import Trial
 from tests.e2e.conftest import config_for, starter
 from tests.e2e.processes import Process, Proxy, environment
 
@@ -162,24 +161,17 @@ def main() -> int:
         starting = starter(Path(folder))
         try:
             trial = Partition(next(starting), given.workers, router)
-            clients = [threading.Thread(target=trial.load, args=(number,), daemon=True) for number in range(45)]
-            for each in clients:
-                each.start()
-            print(f"3 skyproxies of {given.workers}, {LIMIT} permits, 45 clients; what takes long takes half a second")
-            print("| what | at most at the provider | answered | refused | lost with a process | the longest |")
-            print("|---|---|---|---|---|---|")
-            trial.row("nothing", lambda: None, 8.0)
-            for seconds in (1.0, 2.0, 6.0, 20.0):
-                for who, ways in (("one is", range(1)), ("all are", range(3))):
-                    trial.row(f"{who} cut off for {seconds:g} s", partial(trial.cut_off, ways, seconds), seconds + 10)
-            trial.row("one is cut off for 60 s", partial(trial.cut_off, range(1), 60.0), 70.0)
-            for what, side in (("what one says", "near"), ("what one is told", "far")):
-                trial.row(f"{what} is lost for 20 s", partial(trial.cut_off, range(1), 20.0, (side,)), 30.0)
-            for who, ways in (("one way", range(1)), ("each way", range(3))):
-                trial.row(f"most is lost on {who} for 20 s", partial(trial.wave, ways, 20.0), 30.0)
-            trial.over.set()
-            for each in clients:
-                each.join(60)
+            with trial.under_load():
+                for seconds in (1.0, 2.0, 6.0, 20.0):
+                    for who, ways in (("one is", range(1)), ("all are", range(3))):
+                        trial.row(
+                            f"{who} cut off for {seconds:g} s", partial(trial.cut_off, ways, seconds), seconds + 10
+                        )
+                trial.row("one is cut off for 60 s", partial(trial.cut_off, range(1), 60.0), 70.0)
+                for what, side in (("what one says", "near"), ("what one is told", "far")):
+                    trial.row(f"{what} is lost for 20 s", partial(trial.cut_off, range(1), 20.0, (side,)), 30.0)
+                for who, ways in (("one way", range(1)), ("each way", range(3))):
+                    trial.row(f"most is lost on {who} for 20 s", partial(trial.wave, ways, 20.0), 30.0)
         finally:
             starting.close()
     return 0

@@ -14,7 +14,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,21 @@ class Trial:
                 self.lost += status == 0
                 self.longest = max(self.longest, time.monotonic() - began if status else 0.0)
 
+    @contextmanager
+    def under_load(self) -> Iterator[None]:
+        """All clients ask meanwhile; the table begins with what they get in calm."""
+        clients = [threading.Thread(target=self.load, args=(number,), daemon=True) for number in range(45)]
+        for each in clients:
+            each.start()
+        print(f"3 skyproxies of {self.workers}, {LIMIT} permits, 45 clients; what takes long takes half a second")
+        print("| what | at most at the provider | answered | refused | lost with a process | the longest |")
+        print("|---|---|---|---|---|---|")
+        self.row("nothing", lambda: None, 8.0)
+        yield
+        self.over.set()
+        for each in clients:
+            each.join(60)
+
     def row(self, what: str, act: Callable[[], None], seconds: float = 12.0) -> None:
         """What happens when *act* is done in the middle of the load."""
         self.demo.reset()
@@ -150,23 +166,14 @@ def main() -> int:
         starting = starter(Path(folder))
         try:
             trial = Trial(next(starting), given.workers, given.client)
-            clients = [threading.Thread(target=trial.load, args=(number,), daemon=True) for number in range(45)]
-            for each in clients:
-                each.start()
-            print(f"3 skyproxies of {given.workers}, {LIMIT} permits, 45 clients; what takes long takes half a second")
-            print("| what | at most at the provider | answered | refused | lost with a process | the longest |")
-            print("|---|---|---|---|---|---|")
-            trial.row("nothing", lambda: None, 8.0)
-            trial.row("a skyproxy is killed, another starts after 5 s", trial.kill_proxy)
-            trial.row("a skyproxy ends in good order, another starts", trial.end_proxy)
-            trial.row("a skyproxy stands still for 6 s", trial.stop_proxy)
-            trial.row("Redis is emptied, 20 times", trial.empty_redis)
-            trial.row("Redis is killed and starts anew", trial.restart_redis)
-            trial.row("Redis is gone for 6 s", trial.kill_redis)
-            trial.row("Redis stands still for 6 s", trial.stop_redis)
-            trial.over.set()
-            for each in clients:
-                each.join(60)
+            with trial.under_load():
+                trial.row("a skyproxy is killed, another starts after 5 s", trial.kill_proxy)
+                trial.row("a skyproxy ends in good order, another starts", trial.end_proxy)
+                trial.row("a skyproxy stands still for 6 s", trial.stop_proxy)
+                trial.row("Redis is emptied, 20 times", trial.empty_redis)
+                trial.row("Redis is killed and starts anew", trial.restart_redis)
+                trial.row("Redis is gone for 6 s", trial.kill_redis)
+                trial.row("Redis stands still for 6 s", trial.stop_redis)
         finally:
             starting.close()
     return 0
